@@ -1,0 +1,48 @@
+# make help    what there is
+# make run     a relay with the demo stream
+# make test    every test
+# make check   lint, format, types
+
+PYTHON ?= python3
+WORKERS ?= 4
+PORT ?= 8765
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check system clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/base: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[publish]'
+	@touch $@
+
+$(VENV)/dev: pyproject.toml $(VENV)/base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: $(VENV)/base  ## Start a relay with the demo stream (WORKERS=4 PORT=8765)
+	$(BIN)/relay-supervisor --workers $(WORKERS) --port $(PORT) --demo
+
+system:
+	@sh tests/system_packages.sh
+
+test: $(VENV)/dev system  ## Install what the tests need and run them all
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/dev  ## The tests that take little time
+	$(BIN)/python -m pytest -m 'not slow and not browser'
+
+check: $(VENV)/dev  ## Lint, format, types, layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layering.py
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis
