@@ -1,0 +1,399 @@
+"""One TCP connection: bytes in and out of websockets' Sans-I/O `ServerProtocol`.
+
+What a connection is for (a page, a viewer, a publisher) is decided by its `Router` when the
+request's header is complete; from then on its `Session` gets the messages. Closing is here,
+for all of them alike:
+
+* The peer's Close frame is answered with its own code, 1000 when it has none; then FIN; then
+  the peer is drained to its end of file under a deadline; then the socket is closed.
+* Ours goes the same way round. A peer that does not finish in time is reset.
+* Close then FIN, Close then RST, bare RST, silence: all are normal ways for a browser to go.
+
+A receive is always armed. No error here reaches another connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+from websockets.exceptions import InvalidMessage
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import SEND_EOF, State
+from websockets.server import ServerProtocol
+
+from workers.engines.interface import Channel, Engine
+from workers.errors import PeerError, close_reason
+from workers.responses import text_response
+from workers.settings import Limits, ViewerSettings
+from workers.table import Column, WorkerRow
+
+__all__ = ["Connection", "Router", "Services", "Session"]
+
+log = logging.getLogger(__name__)
+# One line per connection from the library would drown the worker's own.
+_quiet = logging.getLogger("workers.websocket")
+_quiet.setLevel(logging.CRITICAL)
+
+_EMPTY_CLOSE: Final = b"\x88\x00"
+_CLOSE_1000: Final = b"\x88\x02\x03\xe8"
+_HEADER_LIMIT: Final = 16_384
+"""Bytes of a request's header; as generous as nginx's and Apache's defaults together."""
+_CONTROL_BACKLOG: Final = 65_536
+"""Bytes of answers to a peer that reads none of them, beyond the frame in flight."""
+
+
+class Session(Protocol):
+    """What a WebSocket connection does once it is open."""
+
+    def opened(self, channel: Channel) -> None: ...
+    def message(self, data: bytes) -> None: ...
+    def channel_idle(self) -> None: ...
+    def closed(self) -> None: ...
+
+
+class Router(Protocol):
+    """Decides what a request gets."""
+
+    def route(self, connection: Connection, request: Request) -> Response | Session: ...
+
+
+class Services:
+    """What all connections of a worker share."""
+
+    __slots__ = ("closed", "engine", "limits", "router", "row", "settings", "watch")
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        limits: Limits,
+        settings: ViewerSettings,
+        row: WorkerRow,
+        router: Router,
+        watch: Callable[[Connection, float], None],
+        closed: Callable[[Connection], None],
+    ) -> None:
+        self.engine = engine
+        self.limits = limits
+        self.settings = settings
+        self.row = row
+        self.router = router
+        self.watch = watch
+        self.closed = closed
+
+
+class Connection(asyncio.Protocol):
+    """See the module.
+
+    Attributes:
+        address: the peer's IP address.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_close_at",
+        "_header_bytes",
+        "_heard",
+        "_opened_at",
+        "_parts",
+        "_pinged_at",
+        "_progress_at",
+        "_protocol",
+        "_services",
+        "_session",
+        "_transport",
+        "_unsent",
+        "address",
+    )
+
+    def __init__(self, services: Services, address: str) -> None:
+        self._services = services
+        self.address = address
+        self._protocol = ServerProtocol(max_size=services.limits.max_viewer_message, logger=_quiet)
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self._channel: Channel | None = None
+        self._parts: list[bytes] | None = None
+        self._header_bytes = 0
+        self._opened_at = self._heard = time.monotonic()
+        self._pinged_at = 0.0
+        self._progress_at = self._opened_at
+        self._unsent = 0
+        # When a closing handshake must be over; 0: none has begun.
+        self._close_at = 0.0
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ours."""
+        # uvloop's transports have the interface without the base class.
+        self._transport = cast(asyncio.Transport, transport)
+        self._services.watch(self, self._opened_at + self._services.limits.header_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer, any number at a time."""
+        self._heard = time.monotonic()
+        protocol = self._protocol
+        if protocol.state is State.CONNECTING and not protocol.eof_sent:
+            self._header_bytes += len(data)
+            if self._header_bytes > _HEADER_LIMIT:
+                self._services.row.add(Column.REFUSED_REQUEST)
+                self._respond(text_response(431, "the request's header is too large"))
+                return
+        protocol.receive_data(data)
+        self._handle_events()
+
+    def eof_received(self) -> bool:
+        """The peer finished. True keeps our side open until what we owe is written."""
+        if not self._protocol.eof_sent:
+            self._protocol.receive_eof()
+            self._handle_events()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed; every operation on it has completed."""
+        if exc is not None:
+            log.debug("%s left: %s", self.address, exc)
+        self._end_session()
+        if self._channel is not None:
+            self._channel.release()
+        self._services.closed(self)
+        self._transport = self._channel = None
+
+    def pause_writing(self) -> None:
+        """Flow control, for the engine."""
+        if self._channel is not None:
+            self._channel.pause_writing()
+            self._unsent = self._channel.unsent()
+            self._progress_at = time.monotonic()
+            if not self._close_at:
+                wait = self._services.settings.progress_timeout / 2
+                self._services.watch(self, self._progress_at + wait)
+
+    def resume_writing(self) -> None:
+        """Flow control, for the engine."""
+        if self._channel is not None:
+            self._channel.resume_writing()
+
+    # Bytes to events to bytes.
+
+    def _handle_events(self) -> None:
+        try:
+            for event in self._protocol.events_received():
+                if isinstance(event, Request):
+                    self._request(event)
+                elif isinstance(event, Frame):
+                    self._frame(event)
+        except PeerError as error:
+            self.refuse(error)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what the protocol has to say."""
+        transport = self._transport
+        for data in self._protocol.data_to_send():
+            if transport is None or transport.is_closing():
+                continue
+            if data == SEND_EOF:
+                self._finish(transport)
+            elif data == _EMPTY_CLOSE:
+                self._write(transport, _CLOSE_1000)
+            else:
+                self._write(transport, data)
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+        if self._channel is not None:
+            self._channel.control(data)
+            if not self._channel.idle and self._flooding():
+                log.debug("%s asks for answers and reads none", self.address)
+                self._services.row.add(Column.REFUSED_PROTOCOL)
+                transport.abort()
+        else:
+            transport.write(data)
+
+    def _flooding(self) -> bool:
+        assert self._channel is not None
+        limit = self._services.limits.max_publish_message + _CONTROL_BACKLOG
+        return self._channel.unsent() > limit
+
+    def _finish(self, transport: asyncio.Transport) -> None:
+        """FIN, and a deadline for the peer's."""
+        settings = self._services.settings
+        invalid = self._protocol.handshake_exc
+        if isinstance(invalid, InvalidMessage) and not isinstance(invalid.__cause__, EOFError):
+            # websockets just hangs up on what is no HTTP request; a person may want to know.
+            self._services.row.add(Column.REFUSED_REQUEST)
+            transport.write(text_response(400, "this is not a valid HTTP request").serialize())
+        self._count_protocol_error()
+        if self._channel is not None:
+            self._channel.finish()
+            self._begin_close(settings.close_timeout)
+        else:
+            if transport.can_write_eof():
+                transport.write_eof()
+            # A page may be long and its reader slow.
+            self._begin_close(settings.progress_timeout)
+
+    def _count_protocol_error(self) -> None:
+        error = self._protocol.parser_exc
+        if error is not None and not isinstance(error, EOFError):
+            self._services.row.add(Column.REFUSED_PROTOCOL)
+            log.debug("%s broke the protocol: %s", self.address, error)
+
+    def _begin_close(self, timeout: float) -> None:
+        self._end_session()
+        if not self._close_at:
+            self._close_at = time.monotonic() + timeout
+            self._services.watch(self, self._close_at)
+
+    # Requests.
+
+    def _request(self, request: Request) -> None:
+        outcome = self._services.router.route(self, request)
+        if isinstance(outcome, Response):
+            self._respond(outcome)
+            return
+        response = self._protocol.accept(request)
+        self._protocol.send_response(response)
+        if response.status_code != 101:
+            self._services.row.add(Column.REFUSED_REQUEST)
+            return
+        self._flush()
+        self._open(outcome)
+
+    def _open(self, session: Session) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._services.row.add(Column.HANDSHAKES)
+        self._session = session
+        self._channel = self._services.engine.adopt(transport, self)
+        self._services.watch(self, self._heard + self._services.settings.ping_interval)
+        session.opened(self._channel)
+
+    def _respond(self, response: Response) -> None:
+        self._services.row.add(Column.HTTP_REQUESTS)
+        self._protocol.send_response(response)
+        self._flush()
+
+    # Messages.
+
+    def _frame(self, frame: Frame) -> None:
+        if self._session is None or self._protocol.state is not State.OPEN:
+            return
+        if frame.opcode is Opcode.TEXT:
+            raise PeerError(
+                CloseCode.UNSUPPORTED_DATA,
+                "messages here are binary: msgpack, not text",
+                Column.REFUSED_PROTOCOL,
+            )
+        if frame.opcode is Opcode.BINARY and frame.fin:
+            self._session.message(bytes(frame.data))
+        elif frame.opcode is Opcode.BINARY:
+            self._parts = [bytes(frame.data)]
+        elif frame.opcode is Opcode.CONT and self._parts is not None:
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                message, self._parts = b"".join(self._parts), None
+                self._session.message(message)
+
+    def channel_idle(self) -> None:
+        """The engine can take the next frame."""
+        if self._session is not None and self._protocol.state is State.OPEN:
+            self._session.channel_idle()
+
+    def accept_messages_of(self, size: int) -> None:
+        """Allow messages of up to ``size`` bytes from now on."""
+        self._protocol.max_message_size = size
+
+    # Closing.
+
+    def refuse(self, error: PeerError) -> None:
+        """Close because of what the peer did or may not do; counted."""
+        self._services.row.add(error.column)
+        log.debug("%s refused: %s", self.address, error.reason)
+        self.close(error.code, error.reason)
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        """Begin the closing handshake; without one (plain HTTP), just finish."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, close_reason(reason))
+            self._flush()
+            self._begin_close(self._services.settings.close_timeout)
+        elif self._protocol.state is State.CONNECTING and not self._protocol.eof_sent:
+            transport.close()
+
+    def abort(self) -> None:
+        """Reset the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _end_session(self) -> None:
+        """From the first Close on, the connection gets and gives nothing but its end."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.closed()
+
+    # Deadlines.
+
+    def check(self, now: float) -> float | None:
+        """Act on deadlines; see `workers.deadlines`."""
+        transport = self._transport
+        if transport is None:
+            return None
+        if self._close_at:
+            if now < self._close_at:
+                return self._close_at
+            transport.abort()
+            return None
+        if self._channel is None:
+            self._time_out_request(transport)
+            return self._close_at or None
+        return self._check_open(self._channel, transport, now)
+
+    def _time_out_request(self, transport: asyncio.Transport) -> None:
+        if not self._header_bytes:
+            # Browsers open connections ahead of need and leave them; nothing is wrong.
+            transport.close()
+            return
+        self._services.row.add(Column.REFUSED_REQUEST)
+        self._respond(text_response(408, "the request did not arrive in time"))
+
+    def _check_open(self, channel: Channel, transport: asyncio.Transport, now: float) -> float:
+        settings = self._services.settings
+        unsent = channel.unsent()
+        if unsent == 0 or unsent < self._unsent:
+            self._progress_at = now
+        self._unsent = unsent
+        if now - self._progress_at >= settings.progress_timeout:
+            log.debug("%s makes no progress", self.address)
+            self._services.row.add(Column.CLOSED_STALLED)
+            transport.abort()
+            return now + settings.close_timeout
+        if unsent:
+            # Pings would queue behind the frame; its progress is the sign of life.
+            return now + settings.progress_timeout / 2
+        return self._check_silence(transport, now)
+
+    def _check_silence(self, transport: asyncio.Transport, now: float) -> float:
+        settings = self._services.settings
+        if self._pinged_at > self._heard:
+            if now - self._pinged_at >= settings.ping_timeout:
+                log.debug("%s is silent", self.address)
+                self._services.row.add(Column.CLOSED_SILENT)
+                transport.abort()
+            return self._pinged_at + settings.ping_timeout
+        if now - self._heard >= settings.ping_interval:
+            self._pinged_at = now
+            self._protocol.send_ping(b"")
+            self._flush()
+            return now + settings.ping_timeout
+        return self._heard + settings.ping_interval

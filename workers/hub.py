@@ -1,0 +1,318 @@
+"""One stream in this worker: ring reader, frame window, and the viewers who watch it.
+
+A hub exists while it has viewers. Each ring record is read once, wrapped once, and handed
+to the engine for all viewers that are at the live edge and idle; the others go on by
+themselves whenever their channel becomes idle. Nothing here waits, and nothing that one
+viewer does is seen by another.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from bus.doorbell import Doorbell
+from bus.errors import BusError
+from bus.ring import Record
+from bus.stream import Metadata
+from bus.subscription import Ended, Started, Subscription
+from workers import messages
+from workers.engines.interface import Channel, Engine
+from workers.settings import ViewerSettings
+from workers.table import Column, WorkerRow
+from workers.viewer import SkipCause, ViewerPosition, ViewerState
+from workers.window import FrameWindow, WindowFrame
+
+__all__ = ["Hub", "HubViewer"]
+
+log = logging.getLogger(__name__)
+
+_EVENTS_PER_TURN: Final = 64
+"""Ring records handled before other connections of the worker get their turn."""
+_KEY_REQUEST_INTERVAL: Final = 0.5
+"""Seconds between two requests of this worker for a key frame."""
+_SILENCE: Final = 1.0
+"""Seconds without a record after which the publisher's lock is looked at."""
+
+_SKIP_COLUMN: Final = {
+    SkipCause.NETWORK: Column.SKIPPED_NETWORK,
+    SkipCause.DECODER: Column.SKIPPED_DECODER,
+    SkipCause.HIDDEN: Column.SKIPPED_HIDDEN,
+    SkipCause.WORKER: Column.SKIPPED_WORKER,
+}
+
+
+class HubViewer(Protocol):
+    """What a hub knows of a viewer."""
+
+    channel: Channel
+    position: ViewerPosition
+    raw: bool
+
+
+class Hub:
+    """See the module.
+
+    Attributes:
+        stream: stream name.
+        token: the doorbell token that stands for this hub.
+        viewers: all viewers, whatever their state.
+    """
+
+    __slots__ = (
+        "_at_edge",
+        "_call_soon",
+        "_engine",
+        "_last_key_request",
+        "_last_record",
+        "_live",
+        "_metadata",
+        "_row",
+        "_scheduled",
+        "_settings",
+        "_subscription",
+        "_trouble",
+        "stream",
+        "token",
+        "viewers",
+        "window",
+    )
+
+    def __init__(
+        self,
+        instance: str,
+        stream: str,
+        token: int,
+        *,
+        bell: Doorbell,
+        engine: Engine,
+        settings: ViewerSettings,
+        row: WorkerRow,
+        call_soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self.stream = stream
+        self.token = token
+        self.viewers: set[HubViewer] = set()
+        self.window = FrameWindow(settings.window, settings.max_lag)
+        self._at_edge: dict[HubViewer, None] = {}
+        self._engine = engine
+        self._settings = settings
+        self._row = row
+        self._call_soon = call_soon
+        self._subscription = Subscription(instance, stream, bell, token)
+        self._metadata: Metadata | None = None
+        self._live = False
+        self._last_record = time.monotonic()
+        self._last_key_request = 0.0
+        self._scheduled = False
+        self._trouble = ""
+
+    @property
+    def clock_offset_us(self) -> int:
+        """The publisher's clock minus this host's."""
+        return self._subscription.clock_offset_us
+
+    # Viewers.
+
+    def add(self, viewer: HubViewer) -> None:
+        """Begin to serve a viewer: state first, then frames from the newest key frame."""
+        if not self.viewers:
+            self.pump()
+        self.viewers.add(viewer)
+        self._subscription.set_viewers(len(self.viewers))
+        viewer.position.join(self.window, time.monotonic())
+        if not viewer.raw or self._live:
+            self._introduce(viewer)
+        self.advance(viewer)
+
+    def remove(self, viewer: HubViewer) -> None:
+        """Stop serving a viewer."""
+        self.viewers.discard(viewer)
+        self._at_edge.pop(viewer, None)
+        self._count_skips(viewer)
+        self._subscription.set_viewers(len(self.viewers))
+
+    def _introduce(self, viewer: HubViewer) -> None:
+        metadata = self._metadata
+        if viewer.raw:
+            if metadata is not None and metadata.init:
+                viewer.channel.control(messages.header(len(metadata.init)) + metadata.init)
+        elif metadata is not None and self._live:
+            viewer.channel.control(messages.hello(self.stream, metadata, self.clock_offset_us))
+        else:
+            viewer.channel.control(messages.ended(self.stream, "no publisher yet"))
+
+    def pause(self, viewer: HubViewer) -> None:
+        """Send the viewer nothing: its tab is hidden."""
+        viewer.position.pause(self.window)
+        self._at_edge.pop(viewer, None)
+
+    def resume(self, viewer: HubViewer) -> None:
+        """Send to the viewer again, from the newest key frame."""
+        viewer.position.resume(self.window, time.monotonic())
+        self.advance(viewer)
+
+    def decoder_needs_key(self, viewer: HubViewer) -> None:
+        """The viewer's decoder lost its state or its pace: next comes a new key frame."""
+        viewer.position.need_key(self.window, SkipCause.DECODER)
+        self._at_edge.pop(viewer, None)
+        self.advance(viewer)
+
+    def advance(self, viewer: HubViewer) -> None:
+        """Send a viewer what is due until it is busy or at the live edge."""
+        position, window, now = viewer.position, self.window, time.monotonic()
+        while viewer.channel.idle:
+            index = position.next_index(window, now, self._settings.max_lag)
+            if index is None:
+                if position.needs_key:
+                    self._want_key(now)
+                elif position.position == window.edge:
+                    self._at_edge[viewer] = None
+                break
+            self._send(viewer, index)
+        if position.skipped:
+            self._count_skips(viewer)
+
+    def _send(self, viewer: HubViewer, index: int) -> None:
+        frame = self.window[index]
+        data = frame.raw if viewer.raw else frame.message
+        viewer.position.sent(index)
+        self._row.add(Column.FRAMES_SENT)
+        self._row.add(Column.BYTES_SENT, len(data))
+        self._engine.send(viewer.channel, data)
+
+    def _count_skips(self, viewer: HubViewer) -> None:
+        for cause, count in viewer.position.take_skipped().items():
+            self._row.add(_SKIP_COLUMN[cause], count)
+
+    def _want_key(self, now: float) -> None:
+        if self._live and now - self._last_key_request >= _KEY_REQUEST_INTERVAL:
+            self._last_key_request = now
+            self._row.add(Column.KEY_REQUESTS)
+            self._subscription.want_key()
+
+    # The stream.
+
+    def pump(self) -> None:
+        """Take what the ring has, and ask to be rung for more."""
+        self._scheduled = False
+        try:
+            self._take()
+        except BusError as exc:
+            self._report(str(exc))
+
+    def _take(self) -> None:
+        for _ in range(_EVENTS_PER_TURN):
+            if not self._subscription.attached and not self._subscription.try_attach():
+                return
+            match self._subscription.poll():
+                case Record() as record:
+                    self._record(record)
+                case Started(metadata):
+                    self._started(metadata)
+                case Ended() as ended:
+                    self._ended(ended.value)
+                case None:
+                    if self._subscription.sleep():
+                        return
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._continue)
+
+    def _continue(self) -> None:
+        if self._scheduled and self.viewers:
+            self.pump()
+
+    def _report(self, trouble: str) -> None:
+        """Log what is wrong with the stream's segment, once."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.error("stream %s: %s", self.stream, trouble)
+
+    def _started(self, metadata: Metadata) -> None:
+        before, self._metadata = self._metadata, metadata
+        self._trouble = ""
+        new = not self._live or before is None or before.epoch != metadata.epoch
+        self._live = True
+        self._last_record = now = time.monotonic()
+        self.window.clear()
+        self._at_edge.clear()
+        for viewer in self.viewers:
+            if viewer.position.state is not ViewerState.HIDDEN:
+                viewer.position.join(self.window, now)
+            if new and not viewer.raw:
+                viewer.channel.control(messages.live(self.stream, metadata.epoch))
+            self._introduce(viewer)
+
+    def _ended(self, reason: str) -> None:
+        self._live = False
+        message = messages.ended(self.stream, reason)
+        for viewer in self.viewers:
+            if not viewer.raw:
+                viewer.channel.control(message)
+
+    def _record(self, record: Record) -> None:
+        now = time.monotonic()
+        self._last_record = now
+        window = self.window
+        if record.lost:
+            self._lost(record)
+        frame = WindowFrame(record.envelope, record.key, now)
+        self._row.add(Column.FRAMES_IN)
+        self._row.add(Column.BYTES_IN, len(record.envelope))
+        index = window.edge
+        window.append(frame)
+        self._broadcast(index, frame)
+        if record.key:
+            # Those who waited for it; who is busy goes on when idle.
+            for viewer in list(self.viewers):
+                if viewer.position.needs_key:
+                    self.advance(viewer)
+
+    def _lost(self, record: Record) -> None:
+        self._row.add(Column.LAPPED_RECORDS, record.lost)
+        for viewer in self.viewers:
+            if viewer.position.state is ViewerState.LIVE:
+                viewer.position.skipped[SkipCause.WORKER] += record.lost
+            if not record.key:
+                viewer.position.need_key(self.window, SkipCause.WORKER)
+        if not record.key:
+            self._at_edge.clear()
+
+    def _broadcast(self, index: int, frame: WindowFrame) -> None:
+        """Send the newest frame to everybody who was waiting at the edge for it."""
+        waiting, self._at_edge = self._at_edge, {}
+        if not waiting:
+            return
+        players: list[Channel] = []
+        others: list[Channel] = []
+        for viewer in waiting:
+            if viewer.channel.idle:
+                viewer.position.sent(index)
+                self._at_edge[viewer] = None
+                (others if viewer.raw else players).append(viewer.channel)
+        for channels, raw in ((players, False), (others, True)):
+            if channels:
+                data = frame.raw if raw else frame.message
+                self._row.add(Column.FRAMES_SENT, len(channels))
+                self._row.add(Column.BYTES_SENT, len(channels) * len(data))
+                self._engine.broadcast(channels, data)
+
+    # Time.
+
+    def tick(self, now: float) -> None:
+        """Called a few times a second while the hub has viewers."""
+        if self._live and now - self._last_record > _SILENCE:
+            self._last_record = now
+            died = self._subscription.check_publisher()
+            if died is not None:
+                self._ended(died.value)
+        if self._live and any(viewer.position.needs_key for viewer in self.viewers):
+            self._want_key(now)
+
+    def close(self) -> None:
+        """Let go of the stream."""
+        self._scheduled = False
+        self._subscription.close()

@@ -1,0 +1,145 @@
+"""From a request to what answers it: a page, a viewer, a publisher, or a refusal.
+
+A WebSocket request for a stream is always upgraded, also when it is refused then: a browser
+shows its page the close code and reason, but never an HTTP status.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qs, unquote
+
+from websockets.datastructures import Headers
+from websockets.exceptions import WebSocketException
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+
+from bus.errors import InvalidName
+from bus.names import check_stream
+from workers.connection import Connection, Session
+from workers.engines.interface import Channel
+from workers.errors import PeerError
+from workers.ingest import IngestSession
+from workers.ports import Action, Authorizer, PageRequest, Pages, Peer
+from workers.responses import page_response, text_response
+from workers.services import StreamServices
+from workers.table import Column
+from workers.viewer_session import ViewerSession
+
+__all__ = ["StreamRouter"]
+
+_VIEW: Final = "/view/"
+_PUBLISH: Final = "/publish/"
+
+
+class RefusedSession:
+    """A WebSocket connection that is closed as soon as it is open."""
+
+    def __init__(self, connection: Connection, error: PeerError) -> None:
+        self._connection = connection
+        self._error = error
+
+    def opened(self, channel: Channel) -> None:
+        """Say why, and close."""
+        self._connection.refuse(self._error)
+
+    def message(self, data: bytes) -> None:
+        """Whatever it says, it is refused already."""
+
+    def channel_idle(self) -> None:
+        """Nothing is sent."""
+
+    def closed(self) -> None:
+        """Nothing is held."""
+
+
+class StreamRouter:
+    """Routes by path; asks the authorizer; counts refusals."""
+
+    def __init__(self, streams: StreamServices, authorizer: Authorizer, pages: Pages) -> None:
+        self._streams = streams
+        self._authorizer = authorizer
+        self._pages = pages
+
+    def route(self, connection: Connection, request: Request) -> Response | Session:
+        """What a request gets. See `workers.connection`."""
+        path, _, raw_query = request.path.partition("?")
+        query = {name: values[0] for name, values in parse_qs(raw_query).items()}
+        peer = _peer(connection.address, request.headers, query)
+        path = unquote(path, errors="replace")
+        for prefix, action in ((_VIEW, Action.VIEW), (_PUBLISH, Action.PUBLISH)):
+            if path.startswith(prefix):
+                if not _wants_upgrade(request.headers):
+                    return _upgrade_required()
+                return self._stream(connection, action, path.removeprefix(prefix), query, peer)
+        return self._page(request, path, query, peer)
+
+    def _stream(
+        self,
+        connection: Connection,
+        action: Action,
+        name: str,
+        query: dict[str, str],
+        peer: Peer,
+    ) -> Session:
+        try:
+            stream = self._admit(action, name, peer)
+        except PeerError as error:
+            return RefusedSession(connection, error)
+        if action is Action.VIEW:
+            raw = query.get("format") == "raw"
+            return ViewerSession(self._streams, connection, stream, raw=raw)
+        takeover = query.get("takeover", "0") not in ("", "0", "false")
+        return IngestSession(self._streams, connection, stream, takeover=takeover)
+
+    def _admit(self, action: Action, name: str, peer: Peer) -> str:
+        try:
+            stream = check_stream(name)
+        except InvalidName as exc:
+            raise PeerError(CloseCode.POLICY_VIOLATION, str(exc), Column.REFUSED_NAME) from None
+        reason = self._authorizer.refusal(action, stream, peer)
+        if reason is not None:
+            raise PeerError(CloseCode.POLICY_VIOLATION, reason, Column.REFUSED_AUTH)
+        self._streams.check_room(action)
+        return stream
+
+    def _page(self, request: Request, path: str, query: dict[str, str], peer: Peer) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            self._streams.row.add(Column.REFUSED_REQUEST)
+            response = text_response(405, f"{request.method} is not served here; use GET")
+            response.headers["Allow"] = "GET, HEAD"
+            return response
+        headers = {name.lower(): value for name, value in request.headers.raw_items()}
+        page = self._pages.respond(PageRequest(path, query, headers, peer))
+        if page is None:
+            self._streams.row.add(Column.REFUSED_REQUEST)
+            return text_response(404, "there is no such page; the streams are listed at /")
+        return page_response(
+            page.status,
+            page.content_type,
+            page.body,
+            page.headers,
+            head=request.method == "HEAD",
+        )
+
+
+def _wants_upgrade(headers: Headers) -> bool:
+    return any("upgrade" in value.lower() for value in headers.get_all("Connection"))
+
+
+def _upgrade_required() -> Response:
+    response = text_response(426, "this is a WebSocket address; a page for people is at /")
+    response.headers["Upgrade"] = "websocket"
+    return response
+
+
+def _peer(address: str, headers: Headers, query: dict[str, str]) -> Peer:
+    try:
+        authorization = headers.get("Authorization", "")
+        origin, host = headers.get("Origin"), headers.get("Host")
+    except WebSocketException:
+        # Repeated headers: treat them as absent, which grants nothing.
+        authorization, origin, host = "", "null", None
+    scheme, _, credentials = authorization.partition(" ")
+    token = credentials.strip() if scheme.lower() == "bearer" else query.get("token")
+    return Peer(address, token or None, origin, host)

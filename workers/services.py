@@ -1,0 +1,147 @@
+"""What sessions share in one worker: its hubs, its statistics, its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final, Protocol
+
+from websockets.frames import CloseCode
+
+from bus.directory import DIRECTORY_TOKEN, Directory
+from bus.doorbell import Doorbell
+from workers.engines.interface import Engine
+from workers.errors import PeerError
+from workers.hub import Hub, HubViewer
+from workers.ports import Action
+from workers.settings import Limits, ViewerSettings
+from workers.table import Column, WorkerRow
+
+__all__ = ["StreamServices"]
+
+_TOKEN_LIMIT: Final = 0xFFFFFF00
+
+
+class Ticking(Protocol):
+    """Something that wants to be called a few times a second."""
+
+    def tick(self) -> None: ...
+
+
+class StreamServices:
+    """A worker's streams.
+
+    Attributes:
+        instance: instance name.
+        row: the worker's statistics.
+        limits: what it accepts from strangers.
+        settings: how it treats viewers.
+        ingest: remote publishers that are sending to this worker.
+    """
+
+    def __init__(
+        self,
+        instance: str,
+        *,
+        bell: Doorbell,
+        engine: Engine,
+        row: WorkerRow,
+        limits: Limits,
+        settings: ViewerSettings,
+    ) -> None:
+        self.instance = instance
+        self.row = row
+        self.limits = limits
+        self.settings = settings
+        self.ingest: set[Ticking] = set()
+        self._bell = bell
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._hubs: dict[str, Hub] = {}
+        self._by_token: dict[int, Hub] = {}
+        self._next_token = 1
+        self._directory = Directory(instance)
+        self._news = self._directory.readers.claim(bell, DIRECTORY_TOKEN)
+        self._listen_for_streams()
+
+    def check_room(self, action: Action) -> None:
+        """Refuse a viewer beyond the limit.
+
+        Raises:
+            PeerError: when the worker is full.
+        """
+        if action is Action.VIEW and self.row[Column.VIEWERS] >= self.limits.max_viewers:
+            raise PeerError(
+                CloseCode.TRY_AGAIN_LATER,
+                f"this worker is full: {self.limits.max_viewers} viewers",
+                Column.REFUSED_LIMIT,
+            )
+
+    def join(self, stream: str, viewer: HubViewer) -> Hub:
+        """The stream's hub, with ``viewer`` in it."""
+        hub = self._hubs.get(stream)
+        if hub is None:
+            hub = self._open_hub(stream)
+        self.row.add(Column.VIEWERS)
+        hub.add(viewer)
+        return hub
+
+    def _open_hub(self, stream: str) -> Hub:
+        while self._next_token in self._by_token or self._next_token == 0:
+            self._next_token = (self._next_token + 1) % _TOKEN_LIMIT
+        token = self._next_token
+        self._next_token = (token + 1) % _TOKEN_LIMIT
+        hub = Hub(
+            self.instance,
+            stream,
+            token,
+            bell=self._bell,
+            engine=self._engine,
+            settings=self.settings,
+            row=self.row,
+            call_soon=self._loop.call_soon,
+        )
+        self._hubs[stream] = self._by_token[token] = hub
+        return hub
+
+    def leave(self, hub: Hub, viewer: HubViewer) -> None:
+        """Take a viewer out; a hub without viewers is closed."""
+        self.row.add(Column.VIEWERS, -1)
+        hub.remove(viewer)
+        if not hub.viewers:
+            del self._hubs[hub.stream], self._by_token[hub.token]
+            hub.close()
+
+    def rung(self, tokens: set[int]) -> None:
+        """The doorbell rang with these tokens."""
+        if DIRECTORY_TOKEN in tokens:
+            self._listen_for_streams()
+            for hub in list(self._hubs.values()):
+                hub.pump()
+            return
+        for token in tokens:
+            hub_rung = self._by_token.get(token)
+            if hub_rung is not None:
+                hub_rung.pump()
+
+    def _listen_for_streams(self) -> None:
+        # Ask before looking: who appears in between rings again.
+        self._news.sleep()
+
+    def tick(self) -> None:
+        """Called a few times a second."""
+        now = time.monotonic()
+        for hub in list(self._hubs.values()):
+            hub.tick(now)
+        for publisher in list(self.ingest):
+            publisher.tick()
+
+    def close(self) -> None:
+        """Let go of everything; no viewer is left."""
+        for hub in self._hubs.values():
+            hub.close()
+        self._hubs.clear()
+        self._by_token.clear()
+        self._directory.readers.release(self._news)
+        self._directory.remove_if_unused()
+        self._directory.close()

@@ -1,0 +1,148 @@
+"""One viewer's place in a stream: what it is sent next, and what it skips. Pure.
+
+Rules:
+
+1. A viewer is a position in its stream's window and at most one send in flight. It has no
+   queue.
+2. It never gets a delta frame whose predecessors it missed: after any gap the next frame it
+   is sent is a key frame.
+3. It holds the live edge: when the next frame has waited for longer than the allowed lag,
+   the viewer goes to the newest key frame, or waits for one.
+4. Every frame it was not sent is counted, with the cause.
+
+States::
+
+    WAITING  no publisher, or no key frame yet to start with
+    LIVE     is sent frames
+    HIDDEN   asked to be sent nothing (its tab is hidden)
+
+``hello``, ``pause``, ``resume`` and ``need_key`` move it; `next_index` moves its position.
+Time and window are parameters; no socket and no clock is known here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+
+from workers.window import FrameWindow
+
+__all__ = ["SkipCause", "ViewerPosition", "ViewerState"]
+
+
+class ViewerState(Enum):
+    """See the module."""
+
+    WAITING = "waiting"
+    LIVE = "live"
+    HIDDEN = "hidden"
+
+
+class SkipCause(Enum):
+    """Why a viewer was not sent a frame."""
+
+    NETWORK = "network"
+    """It took too long to receive what it was sent before."""
+    DECODER = "decoder"
+    """It asked for a key frame and was spared what it could not decode."""
+    HIDDEN = "hidden"
+    """Its tab was hidden."""
+    WORKER = "worker"
+    """This worker was too slow and lost frames from the ring."""
+
+
+class ViewerPosition:
+    """A viewer's state, position and skips. See the module for its rules.
+
+    Attributes:
+        state: where it is.
+        position: index of the frame it is sent next.
+        skipped: frames not sent, by cause, since the last `take_skipped`.
+    """
+
+    __slots__ = ("_cause", "_hidden_at", "_since", "_wait_from", "position", "skipped", "state")
+
+    def __init__(self, now: float) -> None:
+        self.state = ViewerState.WAITING
+        self.position = 0
+        self.skipped: Counter[SkipCause] = Counter()
+        # A frame's age counts from here at the earliest: who joins at a key frame of
+        # some seconds ago is not late, unless it takes long over catching up.
+        self._since = now
+        # First index that may be the key frame to start with; and for what it waits.
+        self._wait_from = 0
+        self._cause: SkipCause | None = None
+        self._hidden_at = 0
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it waits for a key frame."""
+        return self.state is ViewerState.WAITING
+
+    def join(self, window: FrameWindow, now: float) -> None:
+        """Start, or start again, with the newest key frame there is."""
+        self.state = ViewerState.WAITING
+        self._cause = None
+        self._wait_from = window.base
+        self._since = now
+
+    def need_key(self, window: FrameWindow, cause: SkipCause) -> None:
+        """Send nothing before a key frame that is newer than all it was sent."""
+        if self.state is ViewerState.LIVE:
+            self.state = ViewerState.WAITING
+            self._cause = cause
+            self._wait_from = max(self.position, window.base)
+
+    def pause(self, window: FrameWindow) -> None:
+        """Send nothing until `resume`."""
+        if self.state is not ViewerState.HIDDEN:
+            self.state = ViewerState.HIDDEN
+            self._hidden_at = window.edge
+
+    def resume(self, window: FrameWindow, now: float) -> None:
+        """Start again after `pause`."""
+        if self.state is ViewerState.HIDDEN:
+            self.skipped[SkipCause.HIDDEN] += window.edge - self._hidden_at
+            self.join(window, now)
+
+    def next_index(self, window: FrameWindow, now: float, max_lag: float) -> int | None:
+        """Index of the frame to send now, or None when there is none to send.
+
+        The caller sends that frame and calls `sent`.
+        """
+        if self.state is ViewerState.LIVE:
+            self._hold_the_edge(window, now, max_lag)
+        if self.state is ViewerState.WAITING:
+            self._start(window, now)
+        if self.state is ViewerState.LIVE and self.position < window.edge:
+            return self.position
+        return None
+
+    def sent(self, index: int) -> None:
+        """Frame ``index`` is on its way."""
+        self.position = index + 1
+
+    def _hold_the_edge(self, window: FrameWindow, now: float, max_lag: float) -> None:
+        if self.position >= window.edge:
+            return
+        if self.position >= window.base:
+            waiting_since = max(window[self.position].arrived, self._since)
+            if now - waiting_since <= max_lag:
+                return
+        self.need_key(window, SkipCause.NETWORK)
+
+    def _start(self, window: FrameWindow, now: float) -> None:
+        key = window.latest_key
+        if key is None or key < self._wait_from:
+            return
+        if self._cause is not None:
+            self.skipped[self._cause] += key - self.position
+            self._cause = None
+        self.position = key
+        self._since = now
+        self.state = ViewerState.LIVE
+
+    def take_skipped(self) -> Counter[SkipCause]:
+        """Skips since the last call."""
+        taken, self.skipped = self.skipped, Counter()
+        return taken

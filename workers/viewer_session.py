@@ -1,0 +1,88 @@
+"""A browser's side of the relay: what a viewer says, and its place in a hub."""
+
+from __future__ import annotations
+
+import time
+
+from websockets.frames import CloseCode
+
+from workers import messages
+from workers.connection import Connection
+from workers.engines.interface import Channel
+from workers.errors import PeerError
+from workers.hub import Hub
+from workers.services import StreamServices
+from workers.table import Column
+from workers.viewer import ViewerPosition
+
+__all__ = ["ViewerSession"]
+
+
+class ViewerSession:
+    """One viewer.
+
+    Attributes:
+        channel: its way out.
+        position: its place in the stream.
+        raw: whether it gets bare payloads.
+    """
+
+    __slots__ = ("_connection", "_hub", "_stream", "_streams", "channel", "position", "raw")
+
+    channel: Channel
+
+    def __init__(
+        self, streams: StreamServices, connection: Connection, stream: str, *, raw: bool
+    ) -> None:
+        self._streams = streams
+        self._connection = connection
+        self._stream = stream
+        self._hub: Hub | None = None
+        self.raw = raw
+        self.position = ViewerPosition(time.monotonic())
+
+    def opened(self, channel: Channel) -> None:
+        """The handshake is done: join the stream."""
+        self.channel = channel
+        self._hub = self._streams.join(self._stream, self)
+
+    def channel_idle(self) -> None:
+        """The last frame is out: go on with what is due now."""
+        if self._hub is not None:
+            self._hub.advance(self)
+
+    def closed(self) -> None:
+        """The connection is gone."""
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            self._streams.leave(hub, self)
+
+    def message(self, data: bytes) -> None:
+        """What the player has to say.
+
+        Raises:
+            PeerError: for anything that a player does not say.
+        """
+        value = messages.parse_map(data)
+        hub = self._hub
+        if hub is None:
+            return
+        match value["type"]:
+            case "pause":
+                hub.pause(self)
+            case "resume":
+                hub.resume(self)
+            case "key":
+                hub.decoder_needs_key(self)
+            case "ping":
+                t0 = messages.integer(value, "t0")
+                self.channel.control(messages.pong(t0, hub.clock_offset_us))
+            case "stats" | "pong":
+                # Any received byte is a sign of life; these carry nothing else for us yet.
+                pass
+            case unknown:
+                raise PeerError(
+                    CloseCode.INVALID_DATA,
+                    f"a viewer does not send messages of type {unknown!r:.20}",
+                    Column.REFUSED_PROTOCOL,
+                )

@@ -1,0 +1,109 @@
+"""The recent frames of one stream in this worker, shared by all its viewers.
+
+A frame is read from the ring once and wrapped in its WebSocket header once; viewers are
+positions in this window. Its bytes are bounded: what falls out is gone, and a viewer that
+still wanted it skips. A frame that is being sent stays alive through the sends that refer
+to it, not through the window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from bus.frame import payload_of
+from workers.messages import header
+
+__all__ = ["FrameWindow", "WindowFrame"]
+
+
+class WindowFrame:
+    """One frame, ready to send.
+
+    Attributes:
+        envelope: the frame as its publisher packed it.
+        message: the whole WebSocket message for a player.
+        key: whether a decoder can start here.
+        arrived: monotonic time in seconds at which this worker read it.
+    """
+
+    __slots__ = ("_raw", "arrived", "envelope", "key", "message")
+
+    def __init__(self, envelope: bytes, key: bool, arrived: float) -> None:
+        self.envelope = envelope
+        self.message = header(len(envelope)) + envelope
+        self.key = key
+        self.arrived = arrived
+        self._raw: bytes | None = None
+
+    @property
+    def raw(self) -> bytes:
+        """The whole WebSocket message with the bare payload, made when first wanted."""
+        if self._raw is None:
+            payload = payload_of(self.envelope)
+            self._raw = header(len(payload)) + payload
+        return self._raw
+
+
+class FrameWindow:
+    """Frames by index; indices only grow.
+
+    Attributes:
+        base: index of the oldest frame held.
+        edge: index that the next frame will get.
+        latest_key: index of the newest key frame held; None when there is none.
+    """
+
+    __slots__ = ("_bytes", "_frames", "_limit", "_max_lag", "base", "edge", "latest_key")
+
+    def __init__(self, limit: int, max_lag: float) -> None:
+        """An empty window.
+
+        Args:
+            limit: bytes to hold at most, besides the newest frame.
+            max_lag: seconds for which frames older than the newest key frame are kept.
+        """
+        self._frames: deque[WindowFrame] = deque()
+        self._bytes = 0
+        self._limit = limit
+        self._max_lag = max_lag
+        self.base = self.edge = 0
+        self.latest_key: int | None = None
+
+    def __getitem__(self, index: int) -> WindowFrame:
+        return self._frames[index - self.base]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of envelopes held."""
+        return self._bytes
+
+    def append(self, frame: WindowFrame) -> None:
+        """Add the newest frame and drop what nobody should still be sent."""
+        self._frames.append(frame)
+        self._bytes += len(frame.envelope)
+        if frame.key:
+            self.latest_key = self.edge
+        self.edge += 1
+        expired = frame.arrived - self._max_lag
+        while len(self._frames) > 1:
+            oldest = self._frames[0]
+            superseded = self.latest_key is not None and self.base < self.latest_key
+            if self._bytes <= self._limit and not (superseded and oldest.arrived < expired):
+                break
+            self._drop()
+
+    def _drop(self) -> None:
+        self._bytes -= len(self._frames.popleft().envelope)
+        if self.latest_key == self.base:
+            self.latest_key = None
+        self.base += 1
+
+    def clear(self) -> None:
+        """Forget all frames: nothing before this point may be sent any more."""
+        self._frames.clear()
+        self._bytes = 0
+        self.base = self.edge
+        self.latest_key = None

@@ -1,0 +1,270 @@
+"""The life of one worker process, from its context to its exit code.
+
+One event loop. Everything that happens is a completion or a ring; one tick of `TICK` seconds
+carries the heartbeat and all deadlines. A worker stops when it is told to on its control
+pipe, or when that pipe ends because the supervisor is gone: it accepts no more, closes its
+peers with 1012, waits until their connections have retired, and only then leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import msgpack
+from websockets.frames import CloseCode
+
+from bus.doorbell import open_doorbell, open_ringer
+from workers.acceptor_posix import Acceptor
+from workers.connection import Connection, Services
+from workers.context import WorkerContext
+from workers.deadlines import TICK, Deadlines
+from workers.engines.choose import choose_engine
+from workers.gate import GATE_TOKEN, BalanceGate
+from workers.router import StreamRouter
+from workers.services import StreamServices
+from workers.settings import ViewerSettings
+from workers.table import ENGINES, Column, WorkerState, WorkerTable
+
+__all__ = ["run_worker"]
+
+log = logging.getLogger(__name__)
+
+_ORPHAN_DRAIN: Final = 2.0
+"""Seconds that a worker without supervisor gives its peers."""
+_ORPHAN_GRACE: Final = 5.0
+"""Seconds after which an orphan that hangs is ended by force."""
+
+
+def run_worker(context: WorkerContext) -> int:
+    """Serve until told to stop.
+
+    Returns:
+        Exit code for the process: 0 when it stopped as it was told.
+    """
+    return _run(_Worker(context).serve)
+
+
+def _run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+class _Worker:
+    """Builds the parts and connects them; see the module."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._connections: set[Connection] = set()
+        self._addresses: Counter[str] = Counter()
+        self._retired = asyncio.Event()
+        self._draining = False
+        self._orphan = False
+
+    async def serve(self) -> int:
+        """Run from the first accept to the last retired connection."""
+        context = self._context
+        self._loop = asyncio.get_running_loop()
+        self._table = WorkerTable.attach(context.instance)
+        self._row = row = self._table.row(context.row)
+        self._bell = open_doorbell(context.instance)
+        self._ringer = open_ringer(context.instance)
+        self._deadlines = Deadlines(time.monotonic())
+        self._engine = choose_engine(context.engine)
+        self._streams = StreamServices(
+            context.instance,
+            bell=self._bell,
+            engine=self._engine,
+            row=row,
+            limits=context.limits,
+            settings=context.viewer,
+        )
+        self._services = Services(
+            engine=self._engine,
+            limits=context.limits,
+            settings=context.viewer,
+            row=row,
+            router=StreamRouter(self._streams, context.authorizer, context.pages),
+            watch=self._deadlines.watch,
+            closed=self._closed,
+        )
+        self._gate = BalanceGate(self._table, row, self._ringer)
+        context.listener.setblocking(False)
+        self._acceptor = Acceptor(
+            context.listener,
+            self._gate,
+            row,
+            self._accepted,
+            per_second=context.limits.max_accepts_per_second,
+        )
+        row[Column.BELL] = self._bell.id
+        row[Column.ENGINE] = ENGINES.index(self._engine.name)
+        self._loop.add_reader(self._bell.fileno(), self._rung)
+        self._loop.add_reader(context.control.fileno(), self._controlled)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # The supervisor passes on what it is told; a terminal's Ctrl-C reaches us all.
+            self._loop.add_signal_handler(number, self._signalled, number)
+        self._tick()
+        row[Column.STATE] = WorkerState.READY
+        self._acceptor.start()
+        self._send({"type": "ready"})
+        await self._retired.wait()
+        return self._close()
+
+    # Events of the loop.
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._row[Column.HEARTBEAT_NS] = time.monotonic_ns()
+        self._deadlines.run(now)
+        self._streams.tick()
+        self._acceptor.tick()
+        self._timer = self._loop.call_later(TICK, self._tick)
+
+    def _rung(self) -> None:
+        tokens = self._bell.drain()
+        if GATE_TOKEN in tokens:
+            tokens.discard(GATE_TOKEN)
+            self._acceptor.rearm()
+        self._streams.rung(tokens)
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGTERM:
+            self._drain(self._context.viewer.drain_timeout)
+
+    def _controlled(self) -> None:
+        control = self._context.control
+        try:
+            while control.poll(0):
+                message = msgpack.unpackb(control.recv_bytes())
+                if message["type"] == "drain":
+                    self._drain(float(message["deadline"]))
+        except (EOFError, OSError):
+            self._loop.remove_reader(control.fileno())
+            self._abandoned()
+
+    def _abandoned(self) -> None:
+        """The supervisor is gone: leave, and clear away what it can no longer."""
+        if self._orphan:
+            return
+        self._orphan = True
+        log.error("the supervisor is gone; this worker leaves")
+        # Should this loop hang from here on, nobody is left to notice.
+        timer = threading.Timer(_ORPHAN_GRACE, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
+        self._drain(_ORPHAN_DRAIN)
+
+    def _send(self, message: dict[str, object]) -> None:
+        with contextlib.suppress(OSError):
+            self._context.control.send_bytes(msgpack.packb(message))
+
+    # Connections.
+
+    def _accepted(self, sock: socket.socket, address: str) -> None:
+        limit = self._context.limits.max_connections_per_address
+        if self._addresses[address] >= limit:
+            self._row.add(Column.REFUSED_LIMIT)
+            self._row.add(Column.CONNECTIONS, -1)
+            sock.close()
+            return
+        self._addresses[address] += 1
+        connection = Connection(self._services, address)
+        self._connections.add(connection)
+        task = self._loop.create_task(self._attach(sock, connection))
+        task.add_done_callback(_consume)
+
+    async def _attach(self, sock: socket.socket, connection: Connection) -> None:
+        """Give the socket to the loop; whatever fails here is about this peer alone."""
+        try:
+            _tune(sock, self._context.viewer)
+            await self._loop.connect_accepted_socket(lambda: connection, sock)
+        except OSError as exc:
+            log.debug("%s left before it was served: %s", connection.address, exc)
+            self._row.add(Column.ACCEPT_ERRORS)
+            sock.close()
+            self._closed(connection)
+        else:
+            if self._draining:
+                connection.close(CloseCode.SERVICE_RESTART)
+
+    def _closed(self, connection: Connection) -> None:
+        if connection not in self._connections:
+            return
+        self._connections.discard(connection)
+        self._deadlines.forget(connection)
+        address = connection.address
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
+        self._row.add(Column.CONNECTIONS, -1)
+        if self._draining:
+            self._check_retired()
+        else:
+            self._acceptor.rearm()
+
+    # Stopping.
+
+    def _drain(self, deadline: float) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        self._row[Column.STATE] = WorkerState.DRAINING
+        self._acceptor.stop()
+        self._gate.tell()
+        for connection in list(self._connections):
+            connection.close(CloseCode.SERVICE_RESTART, "this worker is stopping")
+        self._loop.call_later(deadline, self._abort_all)
+        self._check_retired()
+
+    def _abort_all(self) -> None:
+        if self._connections:
+            log.warning("%d peers did not close in time", len(self._connections))
+        for connection in list(self._connections):
+            connection.abort()
+
+    def _check_retired(self) -> None:
+        if not self._connections:
+            self._retired.set()
+
+    def _close(self) -> int:
+        self._timer.cancel()
+        self._loop.remove_reader(self._bell.fileno())
+        with contextlib.suppress(OSError):
+            self._loop.remove_reader(self._context.control.fileno())
+        self._streams.close()
+        self._engine.close()
+        self._ringer.close()
+        self._bell.close()
+        if self._orphan:
+            self._table.unlink()
+        self._table.close()
+        return 0
+
+
+def _tune(sock: socket.socket, settings: ViewerSettings) -> None:
+    """Options that bound what hides in the kernel for a peer that does not read."""
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_low_water)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = int(settings.user_timeout * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def _consume(task: asyncio.Task[None]) -> None:
+    """Log what no handler expected, as one line."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a connection could not be served: %r", error)
