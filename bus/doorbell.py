@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bus.doorbell_fifo import FifoDoorbell, FifoRinger
+from bus.doorbell_fifo import FifoDoorbell, FifoRinger, remove_fifo
 
-__all__ = ["Doorbell", "Ringer", "open_doorbell", "open_ringer"]
+__all__ = ["Doorbell", "Ringer", "open_doorbell", "open_ringer", "remove_doorbell"]
 
 
 class Doorbell(Protocol):
@@ -41,6 +41,11 @@ class Ringer(Protocol):
 def open_doorbell(instance: str) -> Doorbell:
     """Make this reader's doorbell."""
     return FifoDoorbell(instance)
+
+
+def remove_doorbell(instance: str, bell: int) -> None:
+    """Remove what is left of the doorbell of a reader that died without `close`."""
+    remove_fifo(instance, bell)
 
 
 def open_ringer(instance: str) -> Ringer:

@@ -17,12 +17,18 @@ import struct
 from bus.names import bell_object
 from bus.segment_posix import path_of
 
-__all__ = ["FifoDoorbell", "FifoRinger"]
+__all__ = ["FifoDoorbell", "FifoRinger", "remove_fifo"]
 
 _TOKEN = struct.Struct("I")
 _DRAIN_BYTES = 4096
 # More bells than a reader table has slots: some belong to readers that left.
 _OPEN_BELLS = 128
+
+
+def remove_fifo(instance: str, bell: int) -> None:
+    """Remove the FIFO of a reader that died."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path_of(bell_object(instance, bell)))
 
 
 class FifoDoorbell:

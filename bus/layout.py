@@ -16,7 +16,7 @@ place is ``position & (capacity - 1)``, and a record at ``p`` is intact exactly 
 
     word 0     position of this record (proves that a reader looks at a record)
     word 1     payload length in bytes | kind << 32 | key << 40
-    word 2     number of the record since the segment was made
+    word 2     number of the record since the segment was made; of the next one in padding
     word 3     CRC-32 of the payload, seeded with the position | metadata version << 32
     then       the payload, padded to RECORD_ALIGN
 

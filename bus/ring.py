@@ -78,7 +78,8 @@ class RingWriter:
         tail, intent = words[_TAIL], words[_INTENT]
         if intent > tail:
             # The last writer died between (1) and (3). Nobody has read there: skip it.
-            self._write_header(tail, intent - tail - RECORD_HEADER | _PADDING, 0, 0)
+            length = intent - tail - RECORD_HEADER
+            self._write_header(tail, length | _PADDING, words[_RECORDS], 0)
             full_fence()
             words[_LATEST] = intent
             words[_TAIL] = intent
@@ -106,21 +107,21 @@ class RingWriter:
         full_fence()
 
         # (2) The record.
+        number: int = words[_RECORDS]
         if start != tail:
-            self._write_header(tail, to_end - RECORD_HEADER | _PADDING, 0, 0)
+            self._write_header(tail, to_end - RECORD_HEADER | _PADDING, number, 0)
         offset = (start & self._mask) + RECORD_HEADER
         self._ring[offset : offset + length] = payload
-        number: int = words[_RECORDS]
         self._write_header(
             start,
             length | (_FRAME_KEY if key else _FRAME),
             number,
             crc32(payload, start & _LOW_32),
         )
+        words[_RECORDS] = number + 1
 
         # (3) Commit. SYNC POINT: every byte of the record before TAIL.
         full_fence()
-        words[_RECORDS] = number + 1
         words[_LATEST] = start
         if key:
             words[_LATEST_KEY] = start + 1
@@ -160,8 +161,8 @@ class Record:
         envelope: the frame as its publisher packed it.
         key: whether it is a key frame.
         metadata_version: low 32 bits of the version of the metadata it belongs to.
-        lost: records between the previous one returned and this one that this reader
-            will never see.
+        lost: records between the previous one returned (or where the reader began) and this
+            one that this reader will never see.
     """
 
     envelope: bytes
@@ -203,7 +204,7 @@ class RingReader:
         self._ring_words = segment.slice_words(RING_OFFSET, RING_OFFSET + self._capacity)
         self.lapped = self.lost = self.corrupt = 0
         self._position = 0
-        # Number expected of the next record; None: whatever comes is the first.
+        # Number expected of the next record; None: unknown, whatever comes is the first.
         self._next: int | None = None
         self.seek_key()
 
@@ -211,27 +212,43 @@ class RingReader:
         """Go to the newest key frame; False (and to the tail) when the ring has none."""
         tail: int = self._words[_TAIL]
         key: int = self._words[_LATEST_KEY] - 1
-        self._next = None
         if 0 <= key < tail and self._intact(key):
-            self._position = key
+            self._seek(key)
             return True
-        self._position = tail
+        self._seek(tail)
         return False
 
     def seek_start(self) -> bool:
         """Go to the publisher's first record; False (and as `seek_key`) when it is overwritten."""
         start: int = self._words[Word.EPOCH_START]
         if self._intact(start):
-            self._next = None
-            self._position = start
+            self._seek(start)
             return True
         self.seek_key()
         return False
 
     def seek_tail(self) -> None:
         """Skip everything that is in the ring."""
-        self._next = None
-        self._position = self._words[_TAIL]
+        self._seek(self._words[_TAIL])
+
+    def _seek(self, position: int) -> None:
+        self._position = position
+        self._next = self._number_at(position)
+
+    def _number_at(self, position: int) -> int | None:
+        """Number of the record at ``position``; None when the writer is busy there."""
+        words = self._words
+        if position == words[_TAIL]:
+            full_fence()
+            records: int = words[_RECORDS]
+            # SYNC POINT: no intent above the tail after RECORDS: none was begun before it.
+            full_fence()
+            return records if words[_INTENT] == position else None
+        full_fence()
+        index = (position & self._mask) >> 3
+        at, _, number, _ = self._ring_words[index : index + 4]
+        full_fence()
+        return number if at == position and self._intact(position) else None
 
     @property
     def pending(self) -> bool:

@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+_COMPLAINT_INTERVAL: Final = 60.0
+"""Seconds between two lines about the same shortage."""
+
 
 class Acceptor:
     """Polls the listener while the gate and the rate limit allow it."""
@@ -58,6 +61,7 @@ class Acceptor:
         self._armed = False
         self._running = False
         self._exhausted = False
+        self._complained_at = -_COMPLAINT_INTERVAL
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
@@ -101,9 +105,9 @@ class Acceptor:
         except OSError as exc:
             self._row.add(Column.ACCEPT_ERRORS)
             if exc.errno in _EXHAUSTED:
-                log.warning("cannot accept: %s; raise the limit (ulimit -n)", exc.strerror)
                 self._exhausted = True
                 self._disarm()
+                self._complain(exc)
             return
         self._left -= 1
         self._row.add(Column.ACCEPTED)
@@ -113,3 +117,9 @@ class Acceptor:
         self._accepted(connection, address[0])
         if self._left <= 0 or not self._gate.is_open():
             self._disarm()
+
+    def _complain(self, error: OSError) -> None:
+        now = self._loop.time()
+        if now - self._complained_at >= _COMPLAINT_INTERVAL:
+            self._complained_at = now
+            log.warning("cannot accept: %s; raise the limit (ulimit -n)", error.strerror)

@@ -15,7 +15,11 @@ A receive is always armed. No error here reaches another connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
+import struct
+import sys
 import time
 from collections.abc import Callable
 from typing import Final, Protocol, cast
@@ -43,6 +47,8 @@ _EMPTY_CLOSE: Final = b"\x88\x00"
 _CLOSE_1000: Final = b"\x88\x02\x03\xe8"
 _HEADER_LIMIT: Final = 16_384
 """Bytes of a request's header; as generous as nginx's and Apache's defaults together."""
+_LINGER_RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_HEADER_END: Final = b"\r\n\r\n"
 _CONTROL_BACKLOG: Final = 65_536
 """Bytes of answers to a peer that reads none of them, beyond the frame in flight."""
 
@@ -98,6 +104,7 @@ class Connection(asyncio.Protocol):
         "_channel",
         "_close_at",
         "_header_bytes",
+        "_header_end",
         "_heard",
         "_opened_at",
         "_parts",
@@ -118,8 +125,11 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._channel: Channel | None = None
-        self._parts: list[bytes] | None = None
+        # One buffer: a list would let tiny fragments cost more than their bytes.
+        self._parts: bytearray | None = None
         self._header_bytes = 0
+        # Its last bytes so far: the end of a header may come in pieces.
+        self._header_end = b""
         self._opened_at = self._heard = time.monotonic()
         self._pinged_at = 0.0
         self._progress_at = self._opened_at
@@ -140,13 +150,33 @@ class Connection(asyncio.Protocol):
         self._heard = time.monotonic()
         protocol = self._protocol
         if protocol.state is State.CONNECTING and not protocol.eof_sent:
-            self._header_bytes += len(data)
-            if self._header_bytes > _HEADER_LIMIT:
-                self._services.row.add(Column.REFUSED_REQUEST)
-                self._respond(text_response(431, "the request's header is too large"))
+            data = self._receive_header(data)
+            if not data:
                 return
         protocol.receive_data(data)
         self._handle_events()
+
+    def _receive_header(self, data: bytes) -> bytes:
+        """Take the request's header; what follows it has to wait until it is answered.
+
+        The parser would answer frames that a peer sends too early ahead of the handshake,
+        and take a second request for a broken frame.
+
+        Returns:
+            What follows.
+        """
+        seam = self._header_end + data
+        found = seam.find(_HEADER_END)
+        length = len(data) if found < 0 else found + len(_HEADER_END) - len(self._header_end)
+        self._header_end = seam[1 - len(_HEADER_END) :]
+        self._header_bytes += length
+        if self._header_bytes > _HEADER_LIMIT:
+            self._services.row.add(Column.REFUSED_REQUEST)
+            self._respond(text_response(431, "the request's header is too large"))
+            return b""
+        self._protocol.receive_data(data[:length])
+        self._handle_events()
+        return data[length:]
 
     def eof_received(self) -> bool:
         """The peer finished. True keeps our side open until what we owe is written."""
@@ -159,6 +189,9 @@ class Connection(asyncio.Protocol):
         """The socket is closed; every operation on it has completed."""
         if exc is not None:
             log.debug("%s left: %s", self.address, exc)
+        if isinstance(exc, TimeoutError):
+            # TCP_USER_TIMEOUT: the kernel gave up on what this peer did not take.
+            self._services.row.add(Column.CLOSED_STALLED)
         self._end_session()
         if self._channel is not None:
             self._channel.release()
@@ -192,6 +225,7 @@ class Connection(asyncio.Protocol):
         except PeerError as error:
             self.refuse(error)
         self._flush()
+        self._stop_flood()
 
     def _flush(self) -> None:
         """Write what the protocol has to say."""
@@ -209,26 +243,29 @@ class Connection(asyncio.Protocol):
     def _write(self, transport: asyncio.Transport, data: bytes) -> None:
         if self._channel is not None:
             self._channel.control(data)
-            if not self._channel.idle and self._flooding():
-                log.debug("%s asks for answers and reads none", self.address)
-                self._services.row.add(Column.REFUSED_PROTOCOL)
-                transport.abort()
         else:
             transport.write(data)
 
-    def _flooding(self) -> bool:
-        assert self._channel is not None
-        limit = self._services.limits.max_publish_message + _CONTROL_BACKLOG
-        return self._channel.unsent() > limit
+    def _stop_flood(self) -> None:
+        """Cut off a peer that asks for answers, of whatever kind, and reads none."""
+        channel, transport = self._channel, self._transport
+        if channel is None or transport is None or channel.idle or transport.is_closing():
+            return
+        if channel.unsent() > self._services.limits.max_publish_message + _CONTROL_BACKLOG:
+            log.debug("%s asks for answers and reads none", self.address)
+            self._services.row.add(Column.REFUSED_PROTOCOL)
+            self.abort()
 
     def _finish(self, transport: asyncio.Transport) -> None:
         """FIN, and a deadline for the peer's."""
         settings = self._services.settings
         invalid = self._protocol.handshake_exc
-        if isinstance(invalid, InvalidMessage) and not isinstance(invalid.__cause__, EOFError):
-            # websockets just hangs up on what is no HTTP request; a person may want to know.
+        if invalid is not None and not self._protocol.reader.eof:
             self._services.row.add(Column.REFUSED_REQUEST)
-            transport.write(text_response(400, "this is not a valid HTTP request").serialize())
+            if isinstance(invalid, InvalidMessage):
+                # websockets just hangs up on what is no HTTP request; a person may want to know.
+                line = text_response(400, "this is not a valid HTTP request")
+                transport.write(line.serialize())
         self._count_protocol_error()
         if self._channel is not None:
             self._channel.finish()
@@ -260,11 +297,9 @@ class Connection(asyncio.Protocol):
             return
         response = self._protocol.accept(request)
         self._protocol.send_response(response)
-        if response.status_code != 101:
-            self._services.row.add(Column.REFUSED_REQUEST)
-            return
         self._flush()
-        self._open(outcome)
+        if response.status_code == 101:
+            self._open(outcome)
 
     def _open(self, session: Session) -> None:
         transport = self._transport
@@ -284,7 +319,8 @@ class Connection(asyncio.Protocol):
     # Messages.
 
     def _frame(self, frame: Frame) -> None:
-        if self._session is None or self._protocol.state is not State.OPEN:
+        # Also what came just before the peer's Close, in the same read.
+        if self._session is None:
             return
         if frame.opcode is Opcode.TEXT:
             raise PeerError(
@@ -295,11 +331,11 @@ class Connection(asyncio.Protocol):
         if frame.opcode is Opcode.BINARY and frame.fin:
             self._session.message(bytes(frame.data))
         elif frame.opcode is Opcode.BINARY:
-            self._parts = [bytes(frame.data)]
+            self._parts = bytearray(frame.data)
         elif frame.opcode is Opcode.CONT and self._parts is not None:
-            self._parts.append(bytes(frame.data))
+            self._parts += frame.data
             if frame.fin:
-                message, self._parts = b"".join(self._parts), None
+                message, self._parts = bytes(self._parts), None
                 self._session.message(message)
 
     def channel_idle(self) -> None:
@@ -333,8 +369,16 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Reset the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        transport = self._transport
+        if transport is None:
+            return
+        # Without this a FIN would queue behind what the peer does not read: it would never
+        # learn of its end, and the kernel would keep all of it.
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+        transport.abort()
 
     def _end_session(self) -> None:
         """From the first Close on, the connection gets and gives nothing but its end."""
@@ -352,12 +396,12 @@ class Connection(asyncio.Protocol):
         if self._close_at:
             if now < self._close_at:
                 return self._close_at
-            transport.abort()
+            self.abort()
             return None
         if self._channel is None:
             self._time_out_request(transport)
             return self._close_at or None
-        return self._check_open(self._channel, transport, now)
+        return self._check_open(self._channel, now)
 
     def _time_out_request(self, transport: asyncio.Transport) -> None:
         if not self._header_bytes:
@@ -367,7 +411,7 @@ class Connection(asyncio.Protocol):
         self._services.row.add(Column.REFUSED_REQUEST)
         self._respond(text_response(408, "the request did not arrive in time"))
 
-    def _check_open(self, channel: Channel, transport: asyncio.Transport, now: float) -> float:
+    def _check_open(self, channel: Channel, now: float) -> float:
         settings = self._services.settings
         unsent = channel.unsent()
         if unsent == 0 or unsent < self._unsent:
@@ -376,20 +420,20 @@ class Connection(asyncio.Protocol):
         if now - self._progress_at >= settings.progress_timeout:
             log.debug("%s makes no progress", self.address)
             self._services.row.add(Column.CLOSED_STALLED)
-            transport.abort()
+            self.abort()
             return now + settings.close_timeout
         if unsent:
             # Pings would queue behind the frame; its progress is the sign of life.
             return now + settings.progress_timeout / 2
-        return self._check_silence(transport, now)
+        return self._check_silence(now)
 
-    def _check_silence(self, transport: asyncio.Transport, now: float) -> float:
+    def _check_silence(self, now: float) -> float:
         settings = self._services.settings
         if self._pinged_at > self._heard:
             if now - self._pinged_at >= settings.ping_timeout:
                 log.debug("%s is silent", self.address)
                 self._services.row.add(Column.CLOSED_SILENT)
-                transport.abort()
+                self.abort()
             return self._pinged_at + settings.ping_timeout
         if now - self._heard >= settings.ping_interval:
             self._pinged_at = now

@@ -17,7 +17,7 @@ from bus.doorbell import Ringer
 from bus.fence import full_fence
 from workers.table import Column, WorkerRow, WorkerState, WorkerTable
 
-__all__ = ["GATE_TOKEN", "BalanceGate"]
+__all__ = ["GATE_TOKEN", "BalanceGate", "open_gates"]
 
 GATE_TOKEN: Final = 0xFFFFFFFE
 """Doorbell token by which a worker tells another that its gate may be open."""
@@ -30,9 +30,10 @@ STALE_NS: Final = 600_000_000
 class BalanceGate:
     """One worker's view of all workers' counts."""
 
-    __slots__ = ("_mine", "_others", "_ringer")
+    __slots__ = ("_mine", "_others", "_ringer", "_table")
 
     def __init__(self, table: WorkerTable, mine: WorkerRow, ringer: Ringer) -> None:
+        self._table = table
         self._mine = mine
         self._others = [table.row(index) for index in range(len(table)) if index != mine.index]
         self._ringer = ringer
@@ -42,8 +43,8 @@ class BalanceGate:
         if self._allowed():
             self._mine[Column.GATED] = 0
             return True
-        # SYNC POINT: say that we wait, then look again; `tell` stores its count, fences,
-        # and looks at who waits.
+        # SYNC POINT: say that we wait, then look again; whoever calls `open_gates` stores its
+        # count, fences, and looks at who waits.
         self._mine[Column.GATED] = 1
         full_fence()
         if self._allowed():
@@ -70,7 +71,13 @@ class BalanceGate:
 
     def tell(self) -> None:
         """This worker's count grew: ring those who waited for that."""
-        full_fence()
-        for row in self._others:
-            if row[Column.GATED] and row[Column.STATE] == WorkerState.READY:
-                self._ringer.ring(row[Column.BELL], GATE_TOKEN)
+        open_gates(self._table, self._ringer)
+
+
+def open_gates(table: WorkerTable, ringer: Ringer) -> None:
+    """Ring every worker that waits for others, one of whom is gone. For the supervisor."""
+    full_fence()
+    for index in range(len(table)):
+        row = table.row(index)
+        if row[Column.GATED] and row[Column.STATE] == WorkerState.READY:
+            ringer.ring(row[Column.BELL], GATE_TOKEN)

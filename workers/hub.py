@@ -122,7 +122,9 @@ class Hub:
             self.pump()
         self.viewers.add(viewer)
         self._subscription.set_viewers(len(self.viewers))
-        viewer.position.join(self.window, time.monotonic())
+        # Pictures of a publisher that is gone are no live stream.
+        first = None if self._live else self.window.edge
+        viewer.position.join(self.window, time.monotonic(), first=first)
         if not viewer.raw or self._live:
             self._introduce(viewer)
         self.advance(viewer)
@@ -146,7 +148,7 @@ class Hub:
 
     def pause(self, viewer: HubViewer) -> None:
         """Send the viewer nothing: its tab is hidden."""
-        viewer.position.pause(self.window)
+        viewer.position.pause()
         self._at_edge.pop(viewer, None)
 
     def resume(self, viewer: HubViewer) -> None:
@@ -168,7 +170,7 @@ class Hub:
             if index is None:
                 if position.needs_key:
                     self._want_key(now)
-                elif position.position == window.edge:
+                elif position.at_edge(window):
                     self._at_edge[viewer] = None
                 break
             self._send(viewer, index)
@@ -273,13 +275,16 @@ class Hub:
 
     def _lost(self, record: Record) -> None:
         self._row.add(Column.LAPPED_RECORDS, record.lost)
+        if not record.key:
+            # Who is still before the gap, or joins there, would run into it.
+            self.window.clear()
+            self._at_edge.clear()
         for viewer in self.viewers:
             if viewer.position.state is ViewerState.LIVE:
                 viewer.position.skipped[SkipCause.WORKER] += record.lost
             if not record.key:
                 viewer.position.need_key(self.window, SkipCause.WORKER)
-        if not record.key:
-            self._at_edge.clear()
+            self._count_skips(viewer)
 
     def _broadcast(self, index: int, frame: WindowFrame) -> None:
         """Send the newest frame to everybody who was waiting at the edge for it."""
@@ -309,6 +314,10 @@ class Hub:
             died = self._subscription.check_publisher()
             if died is not None:
                 self._ended(died.value)
+        elif self._trouble and now - self._last_record > _SILENCE:
+            # Out of descriptors, for example: nobody rings when that has passed.
+            self._last_record = now
+            self.pump()
         if self._live and any(viewer.position.needs_key for viewer in self.viewers):
             self._want_key(now)
 

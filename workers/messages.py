@@ -133,12 +133,14 @@ def parse_map(message: bytes) -> dict[str, Any]:
 
 
 def integer(value: dict[str, Any], name: str) -> int:
-    """An integer field of a message, 0 when absent.
+    """An integer field of a message, 0 when absent or nil.
 
     Raises:
         PeerError: when it is no integer of 64 bits.
     """
-    number = value.get(name, 0)
+    number = value.get(name)
+    if number is None:
+        return 0
     if type(number) is not int or not -(2**63) <= number < 2**63:
         raise _wrong(value, name, "an integer")
     return number
@@ -175,7 +177,7 @@ def publisher_hello(value: dict[str, Any]) -> PublisherHello:
     for name in ("width", "height"):
         if not 0 <= integer(value, name) <= _DIMENSION_LIMIT:
             raise _wrong(value, name, f"0 to {_DIMENSION_LIMIT} pixels")
-    fps = value.get("fps", 0)
+    fps = value.get("fps") or 0
     if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 <= fps <= _FPS_LIMIT:
         raise _wrong(value, "fps", f"0 to {_FPS_LIMIT:g}")
     init = value.get("init") or b""

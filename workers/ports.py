@@ -29,12 +29,14 @@ class Peer:
         token: bearer token or ``?token=``; None when there was none.
         origin: the browser's ``Origin`` header; None for programs.
         host: the ``Host`` header; None when absent.
+        forwarded: whether a proxy stands between: the address is then the proxy's.
     """
 
     address: str
     token: str | None = None
     origin: str | None = None
     host: str | None = None
+    forwarded: bool = False
 
 
 class Authorizer(Protocol):

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from websockets.datastructures import Headers
-from websockets.exceptions import WebSocketException
+from websockets.datastructures import Headers, MultipleValuesError
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
@@ -30,6 +29,7 @@ __all__ = ["StreamRouter"]
 
 _VIEW: Final = "/view/"
 _PUBLISH: Final = "/publish/"
+_PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 class RefusedSession:
@@ -70,6 +70,7 @@ class StreamRouter:
         for prefix, action in ((_VIEW, Action.VIEW), (_PUBLISH, Action.PUBLISH)):
             if path.startswith(prefix):
                 if not _wants_upgrade(request.headers):
+                    self._streams.row.add(Column.REFUSED_REQUEST)
                     return _upgrade_required()
                 return self._stream(connection, action, path.removeprefix(prefix), query, peer)
         return self._page(request, path, query, peer)
@@ -137,9 +138,10 @@ def _peer(address: str, headers: Headers, query: dict[str, str]) -> Peer:
     try:
         authorization = headers.get("Authorization", "")
         origin, host = headers.get("Origin"), headers.get("Host")
-    except WebSocketException:
+    except MultipleValuesError:
         # Repeated headers: treat them as absent, which grants nothing.
         authorization, origin, host = "", "null", None
     scheme, _, credentials = authorization.partition(" ")
     token = credentials.strip() if scheme.lower() == "bearer" else query.get("token")
-    return Peer(address, token or None, origin, host)
+    forwarded = any(name in headers for name in _PROXY_HEADERS)
+    return Peer(address, token or None, origin, host, forwarded)

@@ -61,7 +61,10 @@ class ViewerSettings:
         16 * MIB, "bytes of recent frames that a worker keeps for each stream", minimum=64 * KIB
     )
     progress_timeout: float = option(
-        10.0, "seconds without any progress after which a stalled viewer is closed", minimum=0.5
+        10.0,
+        "seconds without any progress after which a stalled viewer is closed "
+        "(user_timeout closes it, too)",
+        minimum=0.5,
     )
     ping_interval: float = option(
         20.0, "seconds of silence after which a peer is asked whether it is there", minimum=0.5

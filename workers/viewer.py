@@ -60,7 +60,7 @@ class ViewerPosition:
         skipped: frames not sent, by cause, since the last `take_skipped`.
     """
 
-    __slots__ = ("_cause", "_hidden_at", "_since", "_wait_from", "position", "skipped", "state")
+    __slots__ = ("_cause", "_since", "_wait_from", "position", "skipped", "state")
 
     def __init__(self, now: float) -> None:
         self.state = ViewerState.WAITING
@@ -72,38 +72,50 @@ class ViewerPosition:
         # First index that may be the key frame to start with; and for what it waits.
         self._wait_from = 0
         self._cause: SkipCause | None = None
-        self._hidden_at = 0
 
     @property
     def needs_key(self) -> bool:
         """Whether it waits for a key frame."""
         return self.state is ViewerState.WAITING
 
-    def join(self, window: FrameWindow, now: float) -> None:
-        """Start, or start again, with the newest key frame there is."""
+    def at_edge(self, window: FrameWindow) -> bool:
+        """Whether the next frame of the stream is the next it is sent."""
+        return self.state is ViewerState.LIVE and self.position == window.edge
+
+    def join(self, window: FrameWindow, now: float, *, first: int | None = None) -> None:
+        """Start, or start again after all frames became void, with the newest key frame.
+
+        Args:
+            window: the stream's frames.
+            now: monotonic seconds.
+            first: index of the first frame that may be sent; None: any that is held.
+        """
+        cause = SkipCause.NETWORK if self.state is ViewerState.LIVE else self._cause
+        if cause is not None:
+            self.skipped[cause] += window.edge - self.position
+        self._wait(window.base if first is None else first, now, None)
+        self.position = window.edge
+
+    def _wait(self, first: int, now: float, cause: SkipCause | None) -> None:
+        """Send nothing before a key frame of index ``first`` or later."""
         self.state = ViewerState.WAITING
-        self._cause = None
-        self._wait_from = window.base
+        self._cause = cause
+        self._wait_from = first
         self._since = now
 
     def need_key(self, window: FrameWindow, cause: SkipCause) -> None:
         """Send nothing before a key frame that is newer than all it was sent."""
         if self.state is ViewerState.LIVE:
-            self.state = ViewerState.WAITING
-            self._cause = cause
-            self._wait_from = max(self.position, window.base)
+            self._wait(max(self.position, window.base), self._since, cause)
 
-    def pause(self, window: FrameWindow) -> None:
+    def pause(self) -> None:
         """Send nothing until `resume`."""
-        if self.state is not ViewerState.HIDDEN:
-            self.state = ViewerState.HIDDEN
-            self._hidden_at = window.edge
+        self.state = ViewerState.HIDDEN
 
     def resume(self, window: FrameWindow, now: float) -> None:
-        """Start again after `pause`."""
+        """Start again after `pause`, with the newest key frame, be it an old one."""
         if self.state is ViewerState.HIDDEN:
-            self.skipped[SkipCause.HIDDEN] += window.edge - self._hidden_at
-            self.join(window, now)
+            self._wait(window.base, now, SkipCause.HIDDEN)
 
     def next_index(self, window: FrameWindow, now: float, max_lag: float) -> int | None:
         """Index of the frame to send now, or None when there is none to send.
@@ -136,7 +148,7 @@ class ViewerPosition:
         if key is None or key < self._wait_from:
             return
         if self._cause is not None:
-            self.skipped[self._cause] += key - self.position
+            self.skipped[self._cause] += max(0, key - self.position)
             self._cause = None
         self.position = key
         self._since = now

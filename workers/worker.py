@@ -3,7 +3,8 @@
 One event loop. Everything that happens is a completion or a ring; one tick of `TICK` seconds
 carries the heartbeat and all deadlines. A worker stops when it is told to on its control
 pipe, or when that pipe ends because the supervisor is gone: it accepts no more, closes its
-peers with 1012, waits until their connections have retired, and only then leaves.
+peers with 1012, waits until their connections have retired, and only then leaves. What
+signals mean to the process is for its launcher to say.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -24,6 +24,7 @@ import msgpack
 from websockets.frames import CloseCode
 
 from bus.doorbell import open_doorbell, open_ringer
+from bus.reclaim import reclaim
 from workers.acceptor_posix import Acceptor
 from workers.connection import Connection, Services
 from workers.context import WorkerContext
@@ -114,9 +115,6 @@ class _Worker:
         row[Column.ENGINE] = ENGINES.index(self._engine.name)
         self._loop.add_reader(self._bell.fileno(), self._rung)
         self._loop.add_reader(context.control.fileno(), self._controlled)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # The supervisor passes on what it is told; a terminal's Ctrl-C reaches us all.
-            self._loop.add_signal_handler(number, self._signalled, number)
         self._tick()
         row[Column.STATE] = WorkerState.READY
         self._acceptor.start()
@@ -140,10 +138,6 @@ class _Worker:
             tokens.discard(GATE_TOKEN)
             self._acceptor.rearm()
         self._streams.rung(tokens)
-
-    def _signalled(self, number: int) -> None:
-        if number == signal.SIGTERM:
-            self._drain(self._context.viewer.drain_timeout)
 
     def _controlled(self) -> None:
         control = self._context.control
@@ -252,6 +246,8 @@ class _Worker:
         if self._orphan:
             self._table.unlink()
         self._table.close()
+        if self._orphan:
+            reclaim(self._context.instance)
         return 0
 
 
