@@ -1,0 +1,1 @@
+"""The product: commands, configuration, the supervisor, pages and publishing."""
