@@ -1,0 +1,93 @@
+"""The entry of a worker's process, and its composition root.
+
+Here the product's parts are put into the interfaces that workers declare. Signals are
+inherited blocked from the supervisor and let in once it is said what they mean here:
+SIGINT and SIGHUP go to a terminal's whole group and are the supervisor's to act on; SIGTERM
+asks the supervisor for a replacement, after whose start this worker drains.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import msgpack
+
+from bus.errors import BusError
+from relay import logs
+from relay.pages import RelayPages
+from relay.restart_policy import EXIT_CANNOT_START
+from relay.signals import SUPERVISOR_SIGNALS
+from relay.worker_process import WorkerSpec
+from workers.context import Control, WorkerContext
+from workers.worker import run_worker
+
+__all__ = ["own_signals", "worker_main"]
+
+log = logging.getLogger(__name__)
+
+
+def worker_main(
+    spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control: Control
+) -> NoReturn:
+    """Be a worker until drained; never returns.
+
+    Args:
+        spec: settings, the same for all workers.
+        slot: its number among the workers.
+        row: its row in the worker table.
+        listener: the inherited listening socket.
+        control: the inherited pipe to the supervisor.
+    """
+    logs.configure(spec.log_level, f"worker-{slot}")
+    own_signals(control)
+    sys.exit(_run(spec, slot, row, listener, control))
+
+
+def own_signals(control: Control) -> None:
+    """Say what signals mean to this process, and let them in.
+
+    Args:
+        control: where a replacement is asked for.
+    """
+
+    def ask_for_replacement(number: int, frame: FrameType | None) -> None:
+        # The pipe is closed when this worker drains already.
+        with contextlib.suppress(OSError, ValueError):
+            control.send_bytes(msgpack.packb({"type": "recycle"}))
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, ask_for_replacement)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISOR_SIGNALS)
+
+
+def _run(spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control: Control) -> int:
+    # The flag came with the socket; the object that wraps it here does not know.
+    listener.setblocking(False)
+    try:
+        context = WorkerContext(
+            instance=spec.instance,
+            row=row,
+            slot=slot,
+            listener=listener,
+            control=control,
+            authorizer=spec.authorizer,
+            pages=RelayPages(spec.instance, row, spec.authorizer),
+            limits=spec.limits,
+            viewer=spec.viewer,
+            engine=spec.engine,
+        )
+    except BusError as exc:
+        log.error("%s", exc)
+        return EXIT_CANNOT_START
+    try:
+        return run_worker(context)
+    except Exception:
+        log.exception("the worker failed; please report this")
+        return 1

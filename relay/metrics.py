@@ -1,0 +1,166 @@
+"""The relay's numbers in the Prometheus text format.
+
+Any worker answers for the whole relay, so the labels are the place of a worker and the name
+of a stream, and nothing about who answered. Where two workers overlap in one place (one
+drains, its successor serves), counters are the successor's, which Prometheus takes for the
+reset that it is, and gauges are the sum of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from bus.stream import StreamInfo
+from relay.version import relay_version
+from workers.table import Column, WorkerState, WorkerStats
+
+__all__ = ["CONTENT_TYPE", "metrics_text"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_GAUGES: Final = (
+    ("relay_connections", "Open connections.", Column.CONNECTIONS, 1.0),
+    ("relay_viewers", "Viewers.", Column.VIEWERS, 1.0),
+    ("relay_publishers", "Remote publishers.", Column.PUBLISHERS, 1.0),
+    ("relay_worker_cpu_cores", "Processor cores in use.", Column.CPU_MILLI, 0.001),
+    ("relay_worker_resident_memory_bytes", "Resident memory.", Column.RSS, 1.0),
+)
+_COUNTERS: Final = (
+    ("relay_worker_restarts", "Restarts after a death.", Column.RESTARTS),
+    ("relay_frames_sent", "Frames sent to viewers.", Column.FRAMES_SENT),
+    ("relay_bytes_sent", "Bytes sent to viewers.", Column.BYTES_SENT),
+    ("relay_frames_received", "Frames from remote publishers.", Column.FRAMES_IN),
+    ("relay_bytes_received", "Bytes from remote publishers.", Column.BYTES_IN),
+    ("relay_connections_accepted", "Connections accepted.", Column.ACCEPTED),
+    ("relay_accept_errors", "Connections that failed on accept.", Column.ACCEPT_ERRORS),
+    ("relay_websocket_handshakes", "WebSocket handshakes completed.", Column.HANDSHAKES),
+    ("relay_http_requests", "Plain HTTP requests.", Column.HTTP_REQUESTS),
+    ("relay_key_requests", "Key frames asked of publishers.", Column.KEY_REQUESTS),
+    ("relay_ring_lapped_records", "Ring records lost to lapping.", Column.LAPPED_RECORDS),
+    ("relay_ring_corrupt_records", "Ring records with a bad checksum.", Column.CORRUPT_RECORDS),
+)
+_LABELLED: Final = (
+    (
+        "relay_skips",
+        "Skips of viewers to a newer key frame.",
+        "cause",
+        {
+            "network": Column.SKIPPED_NETWORK,
+            "decoder": Column.SKIPPED_DECODER,
+            "hidden": Column.SKIPPED_HIDDEN,
+            "worker": Column.SKIPPED_WORKER,
+        },
+    ),
+    (
+        "relay_refused",
+        "Connections refused.",
+        "reason",
+        {
+            "name": Column.REFUSED_NAME,
+            "auth": Column.REFUSED_AUTH,
+            "busy": Column.REFUSED_BUSY,
+            "limit": Column.REFUSED_LIMIT,
+            "request": Column.REFUSED_REQUEST,
+            "protocol": Column.REFUSED_PROTOCOL,
+        },
+    ),
+    (
+        "relay_closed",
+        "Connections closed because the peer did not go on.",
+        "reason",
+        {"stalled": Column.CLOSED_STALLED, "silent": Column.CLOSED_SILENT},
+    ),
+)
+
+
+def metrics_text(workers: Sequence[WorkerStats], streams: Sequence[StreamInfo]) -> bytes:
+    """Body of ``/metrics``.
+
+    Args:
+        workers: rows in use, by place and generation.
+        streams: a look at every stream.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot(workers, streams))
+    return generate_latest(registry)
+
+
+class _Snapshot(Collector):
+    def __init__(self, workers: Sequence[WorkerStats], streams: Sequence[StreamInfo]) -> None:
+        self._workers = workers
+        self._streams = streams
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _about_relay(self._workers)
+        yield from _about_workers(self._workers)
+        yield from _about_streams(self._streams)
+
+
+def _about_relay(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
+    info = InfoMetricFamily("relay_build", "Version and engine.")
+    engine = next((row.engine for row in workers if row.engine), "")
+    info.add_metric([], {"version": relay_version(), "engine": engine})
+    yield info
+    states = GaugeMetricFamily("relay_workers", "Worker processes by state.", labels=["state"])
+    for state in WorkerState:
+        if state is not WorkerState.FREE:
+            count = sum(row.state is state for row in workers)
+            states.add_metric([state.name.lower()], count)
+    yield states
+
+
+def _about_workers(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
+    # Rows come by generation, so the newest of a place wins.
+    newest = {row[Column.SLOT]: row for row in workers}
+    for name, text, column, scale in _GAUGES:
+        gauge = GaugeMetricFamily(name, text, labels=["worker"])
+        for slot in newest:
+            total = sum(row[column] for row in workers if row[Column.SLOT] == slot)
+            gauge.add_metric([str(slot)], total * scale)
+        yield gauge
+    age = GaugeMetricFamily(
+        "relay_worker_heartbeat_age_seconds", "Time since its last sign of life.", labels=["worker"]
+    )
+    for slot, row in newest.items():
+        age.add_metric([str(slot)], max(row.heartbeat_age, 0.0))
+    yield age
+    for name, text, column in _COUNTERS:
+        counter = CounterMetricFamily(name, text, labels=["worker"])
+        for slot, row in newest.items():
+            counter.add_metric([str(slot)], row[column])
+        yield counter
+    for name, text, label, columns in _LABELLED:
+        counter = CounterMetricFamily(name, text, labels=["worker", label])
+        for slot, row in newest.items():
+            for value, column in columns.items():
+                counter.add_metric([str(slot), value], row[column])
+        yield counter
+
+
+def _about_streams(streams: Iterable[StreamInfo]) -> Iterator[Metric]:
+    label = ["stream"]
+    live = GaugeMetricFamily("relay_stream_live", "1 while it has a publisher.", labels=label)
+    viewers = GaugeMetricFamily("relay_stream_viewers", "Viewers.", labels=label)
+    fps = GaugeMetricFamily("relay_stream_frames_per_second", "Frame rate.", labels=label)
+    bitrate = GaugeMetricFamily("relay_stream_bits_per_second", "Bit rate.", labels=label)
+    epoch = GaugeMetricFamily("relay_stream_epoch", "Number of its publisher.", labels=label)
+    frames = CounterMetricFamily("relay_stream_frames", "Frames published.", labels=label)
+    keys = CounterMetricFamily("relay_stream_key_frames", "Key frames published.", labels=label)
+    octets = CounterMetricFamily("relay_stream_bytes", "Bytes published.", labels=label)
+    for each in streams:
+        name = [each.name]
+        live.add_metric(name, each.live)
+        viewers.add_metric(name, each.viewers)
+        fps.add_metric(name, each.fps)
+        bitrate.add_metric(name, each.bitrate)
+        epoch.add_metric(name, each.epoch)
+        frames.add_metric(name, each.frames)
+        keys.add_metric(name, each.key_frames)
+        octets.add_metric(name, each.bytes)
+    yield from (live, viewers, fps, bitrate, epoch, frames, keys, octets)

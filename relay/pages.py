@@ -1,0 +1,129 @@
+"""Plain HTTP: the pages, the JSON, the metrics and the probes.
+
+Called in a worker's loop, so nothing waits and nothing is computed more often than it can
+matter: a look at all streams is kept for ten times as long as it took, at most a second.
+Streams that the asker may not view are not shown to it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from bus.directory import list_streams
+from bus.errors import InvalidName
+from bus.names import check_stream
+from bus.stream import StreamInfo
+from relay.api import streams_json, workers_json
+from relay.assets import COMMON_HEADERS, load_assets
+from relay.metrics import CONTENT_TYPE, metrics_text
+from workers.ports import Action, Authorizer, PageRequest, PageResponse, Peer
+from workers.table import Column, WorkerState, WorkerTable
+
+__all__ = ["RelayPages"]
+
+_WATCH: Final = "/watch/"
+_KEEP_MAX: Final = 1.0
+_KEEP_FACTOR: Final = 10.0
+_TEXT: Final = "text/plain; charset=utf-8"
+_API_HEADERS: Final = {**COMMON_HEADERS, "Cache-Control": "no-store"}
+
+
+class RelayPages:
+    """The pages of one worker."""
+
+    def __init__(
+        self,
+        instance: str,
+        row: int,
+        authorizer: Authorizer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare everything that does not change.
+
+        Args:
+            instance: whose streams and workers are shown.
+            row: this worker's row in the table.
+            authorizer: who may view.
+            clock: monotonic seconds.
+
+        Raises:
+            BusError: when the instance's worker table cannot be read.
+        """
+        self._instance = instance
+        self._authorizer = authorizer
+        self._clock = clock
+        self._table = WorkerTable.attach(instance)
+        self._own = self._table.row(row)
+        self._assets = load_assets()
+        self._seen: list[StreamInfo] = []
+        self._seen_until = 0.0
+        self._routes: Mapping[str, Callable[[PageRequest], PageResponse]] = {
+            "/api/streams": self._streams,
+            "/api/workers": self._workers,
+            "/metrics": self._metrics,
+            "/healthz": self._health,
+            "/readyz": self._readiness,
+        }
+
+    def respond(self, request: PageRequest) -> PageResponse | None:
+        """The answer, or None when there is no such page."""
+        path = request.path
+        route = self._routes.get(path)
+        if route is not None:
+            return route(request)
+        if path == "/":
+            return self._assets.get("index.html")
+        if path.startswith(_WATCH):
+            return self._watch(path.removeprefix(_WATCH))
+        name = path.removeprefix("/")
+        return None if name.endswith(".html") else self._assets.get(name)
+
+    def close(self) -> None:
+        """Let go of the table."""
+        self._table.close()
+
+    def _watch(self, stream: str) -> PageResponse | None:
+        try:
+            check_stream(stream)
+        except InvalidName as exc:
+            return PageResponse(404, _TEXT, f"{exc}\n".encode(), COMMON_HEADERS)
+        return self._assets.get("watch.html")
+
+    def _streams(self, request: PageRequest) -> PageResponse:
+        return _json(streams_json(self._visible(request.peer)))
+
+    def _workers(self, request: PageRequest) -> PageResponse:
+        return _json(workers_json(self._table.rows()))
+
+    def _metrics(self, request: PageRequest) -> PageResponse:
+        body = metrics_text(self._table.rows(), self._visible(request.peer))
+        return PageResponse(200, CONTENT_TYPE, body, _API_HEADERS)
+
+    def _health(self, request: PageRequest) -> PageResponse:
+        return PageResponse(200, _TEXT, b"ok\n", _API_HEADERS)
+
+    def _readiness(self, request: PageRequest) -> PageResponse:
+        state = WorkerState(self._own[Column.STATE])
+        ready = state is WorkerState.READY
+        body = f"{state.name.lower()}\n".encode()
+        return PageResponse(200 if ready else 503, _TEXT, body, _API_HEADERS)
+
+    def _visible(self, peer: Peer) -> list[StreamInfo]:
+        refusal = self._authorizer.refusal
+        return [each for each in self._look() if refusal(Action.VIEW, each.name, peer) is None]
+
+    def _look(self) -> list[StreamInfo]:
+        before = self._clock()
+        if before >= self._seen_until:
+            self._seen = list_streams(self._instance)
+            after = self._clock()
+            self._seen_until = after + min(_KEEP_MAX, _KEEP_FACTOR * (after - before))
+        return self._seen
+
+
+def _json(value: Any) -> PageResponse:
+    body = json.dumps(value, separators=(",", ":")).encode()
+    return PageResponse(200, "application/json", body, _API_HEADERS)

@@ -1,0 +1,111 @@
+"""The composition root of `relay-supervisor`: makes the parts, runs them, removes them.
+
+The order matters. Signals are caught before anything exists that a stop would have to
+remove. The worker table comes before the port, because it tells who else runs this instance.
+At the end nothing of the relay's own stays in shared memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+from bus.reclaim import reclaim
+from relay import logs
+from relay.auth import build_authorizer
+from relay.config import Config
+from relay.demo_process import DemoProcess
+from relay.fleet import Fleet, table_rows
+from relay.listener import open_listener, url_of
+from relay.settings import SupervisionSettings
+from relay.signals import SignalInbox
+from relay.supervisor import Supervisor, SupervisorContext
+from relay.systemd import Notifier, inherited_listener
+from relay.version import relay_version
+from relay.worker_process import Target, WorkerProcess, WorkerSpec
+from workers.table import WorkerTable
+
+__all__ = ["serve"]
+
+log = logging.getLogger(__name__)
+
+
+def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
+    """Run a relay until it is told to stop. For the main thread.
+
+    Args:
+        config: how.
+        reload: reads the configuration again.
+        target: what runs in each worker's process.
+
+    Raises:
+        RelayError, BusError: one line; everything is removed by then.
+    """
+    logs.configure(config.server.log_level, "supervisor")
+    notifier = Notifier(os.environ)
+    spec = _spec_of(config)
+    instance = config.server.instance
+    with SignalInbox() as signals:
+        table = WorkerTable.create(instance, table_rows(config.server.workers), os.getpid())
+        try:
+            for name in reclaim(instance):
+                log.info("removed %s, which a dead process left", name)
+            with _listener(config) as listener:
+                spawn = functools.partial(WorkerProcess, target, listener)
+                fleet = Fleet(config.server.workers, spec, config.supervision, table, spawn)
+                context = SupervisorContext(
+                    fleet=fleet,
+                    listener=listener,
+                    signals=signals,
+                    notifier=notifier,
+                    demo=DemoProcess(instance) if config.server.demo else None,
+                    reload=functools.partial(_reload, config, reload),
+                    announce=functools.partial(_announce, config, table, url_of(listener)),
+                )
+                Supervisor(context).run()
+        finally:
+            table.unlink()
+            table.close()
+            reclaim(instance)
+
+
+def _listener(config: Config) -> socket.socket:
+    return inherited_listener(os.environ) or open_listener(config.server.host, config.server.port)
+
+
+def _spec_of(config: Config) -> WorkerSpec:
+    return WorkerSpec(
+        instance=config.server.instance,
+        engine=config.server.engine,
+        limits=config.limits,
+        viewer=config.viewer,
+        authorizer=build_authorizer(config.auth),
+        log_level=config.server.log_level,
+    )
+
+
+def _reload(running: Config, read: Callable[[], Config]) -> tuple[WorkerSpec, SupervisionSettings]:
+    config = read()
+    for name in ("host", "port", "workers", "instance", "demo"):
+        if getattr(config.server, name) != getattr(running.server, name):
+            log.warning("a new value of %s takes effect when the relay is started again", name)
+    # The instance stays: the table and the publishers are there.
+    spec = dataclasses.replace(_spec_of(config), instance=running.server.instance)
+    logs.configure(config.server.log_level, "supervisor")
+    return spec, config.supervision
+
+
+def _announce(config: Config, table: WorkerTable, url: str) -> None:
+    count = config.server.workers
+    engine = next((row.engine for row in table.rows() if row.engine), config.server.engine)
+    workers = "1 worker" if count == 1 else f"{count} workers"
+    # Whoever started the relay may have read enough.
+    with contextlib.suppress(OSError):
+        print(
+            f"relay-supervisor {relay_version()}: {workers} ({engine}) ready on {url}", flush=True
+        )

@@ -1,0 +1,205 @@
+"""The supervisor: one loop that waits on everything at once and never polls.
+
+It waits on workers' sentinels and pipes, on the demo publisher and on the signal inbox. A
+tick once a second is for what nobody reports: hangs, memory, the watchdog. It holds the
+listening socket and never accepts from it. Which worker is started when is the fleet's
+affair; see `relay.fleet`.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from multiprocess.connection import wait
+
+from relay.demo_process import DemoProcess
+from relay.errors import RelayError
+from relay.fleet import Fleet
+from relay.settings import SupervisionSettings
+from relay.signals import SignalInbox
+from relay.systemd import Notifier
+from relay.worker_process import WorkerSpec
+
+__all__ = ["Supervisor", "SupervisorContext"]
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 1.0
+REPEAT: Final = 1.0
+"""Seconds after the first request to stop in which another one is the same one."""
+LATE: Final = 0.5
+"""Seconds of delay of a tick after which nobody is judged by it: whatever held the supervisor
+up, a suspended machine or a debugger, may have held the workers up as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorContext:
+    """What the supervisor works with. Whoever made these also closes them.
+
+    Attributes:
+        fleet: the workers, not started.
+        listener: closed at the beginning of a stop, so that connections are refused instead
+            of waiting for nobody.
+        signals: the entered inbox.
+        notifier: systemd.
+        demo: the demo publisher; None: none.
+        reload: reads the configuration again; raises RelayError when it cannot be used.
+        announce: called once, when every worker is ready.
+    """
+
+    fleet: Fleet
+    listener: socket.socket
+    signals: SignalInbox
+    notifier: Notifier
+    demo: DemoProcess | None
+    reload: Callable[[], tuple[WorkerSpec, SupervisionSettings]]
+    announce: Callable[[], None]
+
+
+class Supervisor:
+    """Keeps a fleet running until it is told to stop."""
+
+    def __init__(self, context: SupervisorContext) -> None:
+        self._context = context
+        self._fleet = context.fleet
+        self._demo = context.demo
+        self._notifier = context.notifier
+        self._announced = False
+        self._reloading = False
+        self._stopping_since: float | None = None
+        self._stop_signal: signal.Signals | None = None
+        self._next_tick = 0.0
+        watchdog = context.notifier.watchdog
+        # Half of systemd's period, as its manual advises.
+        self._tick = TICK if watchdog is None else min(TICK, watchdog / 2)
+
+    def run(self) -> None:
+        """Start everything, and return when everything has stopped.
+
+        Raises:
+            WorkersFailed: when workers do not start; all of them are gone by then.
+        """
+        try:
+            self._next_tick = time.monotonic() + self._tick
+            self._fleet.start()
+            if self._demo is not None:
+                self._start_demo()
+            while not self._finished():
+                self._turn()
+        finally:
+            self._kill_all()
+            self._fleet.reap_all()
+            if self._demo is not None and self._demo.running:
+                self._demo.ended(time.monotonic())
+        if self._fleet.failure is not None:
+            raise self._fleet.failure
+
+    def _finished(self) -> bool:
+        demo_runs = self._demo is not None and self._demo.running
+        return self._stopping_since is not None and not self._fleet.alive and not demo_runs
+
+    def _turn(self) -> None:
+        readable = self._wait()
+        # Signals first: after Ctrl-C deaths are no surprise.
+        if self._context.signals in readable:
+            for number in self._context.signals.read():
+                self._on_signal(number)
+        self._fleet.handle(readable)
+        demo = self._demo
+        now = time.monotonic()
+        if demo is not None:
+            if demo.running and demo.sentinel in readable:
+                log.log(
+                    logging.INFO if self._stopping_since is not None else logging.WARNING,
+                    demo.ended(now),
+                )
+            if demo.kill_at is not None and now >= demo.kill_at:
+                demo.kill()
+            if demo.restart_at is not None and now >= demo.restart_at:
+                self._start_demo()
+        if now >= self._next_tick:
+            self._on_tick(now)
+        self._fleet.advance(now)
+        self._tell_progress()
+
+    def _wait(self) -> set[Any]:
+        sources = [self._context.signals, *self._fleet.sources()]
+        due = [self._next_tick, self._fleet.next_due()]
+        if self._demo is not None:
+            due += [self._demo.restart_at, self._demo.kill_at]
+            if self._demo.running:
+                sources.append(self._demo.sentinel)
+        earliest = min(at for at in due if at is not None)
+        return set(wait(sources, max(0.0, earliest - time.monotonic())))
+
+    def _on_tick(self, now: float) -> None:
+        if now - self._next_tick < LATE:
+            self._fleet.kill_hung()
+        self._fleet.sample(now)
+        self._notifier.alive()
+        self._next_tick = now + self._tick
+
+    def _tell_progress(self) -> None:
+        if self._fleet.failure is not None and self._stopping_since is None:
+            self._stop()
+        if self._stopping_since is not None:
+            return
+        if not self._announced and self._fleet.all_ready:
+            self._announced = True
+            self._notifier.ready("serving")
+            self._context.announce()
+        if self._reloading and not self._fleet.rolling:
+            self._reloading = False
+            self._notifier.ready("serving")
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if number == signal.SIGHUP:
+            self._reload()
+        elif self._stopping_since is None:
+            log.info("%s: stopping", number.name)
+            self._stop_signal = number
+            self._stop()
+        elif number != self._stop_signal or time.monotonic() - self._stopping_since >= REPEAT:
+            # The same one at once is no second wish: a Ctrl-C reaches a process twice when
+            # its parent passes it on.
+            log.warning("%s: stopping at once", number.name)
+            self._kill_all()
+
+    def _reload(self) -> None:
+        if self._stopping_since is not None:
+            return
+        try:
+            spec, supervision = self._context.reload()
+        except (RelayError, SystemExit) as exc:
+            log.error("the configuration is not reloaded: %s", exc)
+            return
+        log.info("SIGHUP: replacing all workers, one by one")
+        self._reloading = True
+        self._notifier.reloading(time.monotonic_ns() // 1000)
+        self._fleet.roll(spec, supervision)
+
+    def _stop(self) -> None:
+        self._stopping_since = time.monotonic()
+        self._notifier.stopping()
+        self._context.listener.close()
+        self._fleet.drain()
+        if self._demo is not None:
+            self._demo.stop(time.monotonic())
+
+    def _kill_all(self) -> None:
+        self._fleet.kill()
+        if self._demo is not None:
+            self._demo.kill()
+
+    def _start_demo(self) -> None:
+        assert self._demo is not None
+        try:
+            self._demo.start(time.monotonic())
+        except OSError as exc:
+            log.error("the demo publisher cannot be started: %s", exc.strerror)
