@@ -13,7 +13,7 @@ from typing import Final
 
 from bus.doorbell import Doorbell, Ringer, open_ringer
 from bus.errors import BusError
-from bus.layout import METADATA_OFFSET, Kind, Word
+from bus.layout import METADATA_OFFSET, TOKENS, Kind, Word
 from bus.names import directory_object, instance_prefix, stream_of
 from bus.readers import ReaderSlot, ReaderTable
 from bus.segment import Segment, list_objects
@@ -21,7 +21,7 @@ from bus.stream import StreamInfo, inspect_stream
 
 __all__ = ["DIRECTORY_TOKEN", "Directory", "list_streams"]
 
-DIRECTORY_TOKEN: Final = 0xFFFFFFFF
+DIRECTORY_TOKEN: Final = TOKENS - 1
 """Doorbell token by which readers of the directory tell its ring from a stream's."""
 
 _EXCLUSIVE_LOCK: Final = 1000

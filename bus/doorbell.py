@@ -2,20 +2,33 @@
 
 Contract:
 
-* A reader owns one `Doorbell` for all the segments it reads. It becomes readable
-  (`fileno`) when rung, coalesces, and says which tokens were rung.
+* A reader owns one `Doorbell` for all the segments it reads. It is pending from a ring until
+  `drain`, which says which tokens were rung; rings coalesce. `wait` blocks until it is
+  pending, `attach` lets an event loop call back whenever it is. Either may also happen for
+  no reason: whoever was woken looks for himself.
 * A writer owns one `Ringer`. Ringing is one non-blocking system call. A bell whose owner
   died or hangs costs the same and blocks nobody.
 * A bell is named by a random 64-bit id, so a new process never hears an old one's bell.
+* A token is a number below `bus.layout.TOKENS`, chosen by the reader.
 
-`doorbell_fifo.py` implements both for POSIX; another platform adds its file beside it.
+`doorbell_fifo.py` implements both for POSIX, `doorbell_event.py` for Windows.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import Callable
 from typing import Protocol
 
-from bus.doorbell_fifo import FifoDoorbell, FifoRinger, remove_fifo
+if sys.platform == "win32":
+    from bus.doorbell_event import EventDoorbell as _Doorbell
+    from bus.doorbell_event import EventRinger as _Ringer
+    from bus.doorbell_event import remove_event as _remove
+else:
+    from bus.doorbell_fifo import FifoDoorbell as _Doorbell
+    from bus.doorbell_fifo import FifoRinger as _Ringer
+    from bus.doorbell_fifo import remove_fifo as _remove
 
 __all__ = ["Doorbell", "Ringer", "open_doorbell", "open_ringer", "remove_doorbell"]
 
@@ -25,9 +38,10 @@ class Doorbell(Protocol):
 
     id: int
 
-    def fileno(self) -> int: ...
     def drain(self) -> set[int]: ...
     def wait(self, timeout: float | None) -> bool: ...
+    def attach(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None: ...
+    def detach(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -40,14 +54,14 @@ class Ringer(Protocol):
 
 def open_doorbell(instance: str) -> Doorbell:
     """Make this reader's doorbell."""
-    return FifoDoorbell(instance)
+    return _Doorbell(instance)
 
 
 def remove_doorbell(instance: str, bell: int) -> None:
     """Remove what is left of the doorbell of a reader that died without `close`."""
-    remove_fifo(instance, bell)
+    _remove(instance, bell)
 
 
 def open_ringer(instance: str) -> Ringer:
     """Make this writer's ringer."""
-    return FifoRinger(instance)
+    return _Ringer(instance)

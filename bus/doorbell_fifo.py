@@ -8,14 +8,20 @@ been rung already, so the writer drops the ring and goes on.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import select
 import struct
+import sys
+from collections.abc import Callable
 
+from bus import segment_posix
 from bus.names import bell_object
-from bus.segment_posix import path_of
+
+assert sys.platform != "win32"
 
 __all__ = ["FifoDoorbell", "FifoRinger", "remove_fifo"]
 
@@ -28,17 +34,18 @@ _OPEN_BELLS = 128
 def remove_fifo(instance: str, bell: int) -> None:
     """Remove the FIFO of a reader that died."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path_of(bell_object(instance, bell)))
+        os.unlink(segment_posix.path_of(bell_object(instance, bell)))
 
 
 class FifoDoorbell:
     """The reader's end; makes the FIFO and removes it on `close`."""
 
-    __slots__ = ("_fd", "_path", "id")
+    __slots__ = ("_fd", "_loop", "_path", "id")
 
     def __init__(self, instance: str) -> None:
         self.id = secrets.randbits(64) | 1
-        self._path = path_of(bell_object(instance, self.id))
+        self._path = segment_posix.path_of(bell_object(instance, self.id))
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._fd = -1
         while self._fd < 0:
             os.mkfifo(self._path, 0o600)
@@ -46,10 +53,6 @@ class FifoDoorbell:
             with contextlib.suppress(FileNotFoundError):
                 # Read and write: with a writer of its own the FIFO never reports end of file.
                 self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def fileno(self) -> int:
-        """Descriptor that is readable while a ring is pending."""
-        return self._fd
 
     def drain(self) -> set[int]:
         """Take all pending rings; the tokens that were rung, possibly none."""
@@ -65,9 +68,21 @@ class FifoDoorbell:
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(None if timeout is None else max(0.0, timeout * 1000)))
 
+    def attach(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+        """Let the loop call ``callback`` whenever a ring is pending, until `detach`."""
+        loop.add_reader(self._fd, callback)
+        self._loop = loop
+
+    def detach(self) -> None:
+        """End what `attach` began. May be called twice."""
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(self._fd)
+
     def close(self) -> None:
         """Remove the FIFO. May be called twice."""
         if self._fd >= 0:
+            self.detach()
             os.close(self._fd)
             self._fd = -1
             with contextlib.suppress(FileNotFoundError):
@@ -84,19 +99,25 @@ class FifoRinger:
         self._fds: dict[int, int] = {}
 
     def ring(self, bell: int, token: int) -> bool:
-        """Wake the bell's owner; False when it is gone."""
+        """Wake the bell's owner; False when it is gone.
+
+        Raises:
+            OSError: this process has no descriptor left to ring with.
+        """
         try:
             fd = self._fds.get(bell)
             if fd is None:
                 if len(self._fds) >= _OPEN_BELLS:
                     self.close()
-                path = path_of(bell_object(self._instance, bell))
+                path = segment_posix.path_of(bell_object(self._instance, bell))
                 fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                 self._fds[bell] = fd
             os.write(fd, _TOKEN.pack(token))
         except BlockingIOError:
             return True
-        except OSError:
+        except OSError as exc:
+            if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise
             # ENOENT, ENXIO, EPIPE: the owner left or died.
             fd = self._fds.pop(bell, None)
             if fd is not None:

@@ -44,6 +44,7 @@ __all__ = [
     "RECORD_ALIGN",
     "RECORD_HEADER",
     "RING_OFFSET",
+    "TOKENS",
     "VERSION",
     "Kind",
     "ReaderWord",
@@ -139,6 +140,8 @@ writer looks at all of them at once."""
 READERS_OFFSET: Final = HEADER_BYTES
 READER_SLOTS: Final = 64
 READER_WORDS: Final = 8
+TOKENS: Final = 1 << 16
+"""Doorbell tokens are below this: so many streams can one process read at a time."""
 METADATA_OFFSET: Final = READERS_OFFSET + READER_SLOTS * READER_WORDS * 8
 METADATA_BYTES: Final = 16384
 RING_OFFSET: Final = METADATA_OFFSET + 2 * METADATA_BYTES

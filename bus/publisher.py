@@ -89,6 +89,7 @@ class Publisher:
         if not isinstance(codec, str) or not codec:
             raise BusError("codec must be a codec string such as 'avc1.64001f' or 'mjpeg'")
         self._closed = True
+        self._pid = os.getpid()
         self._seq = 0
         self._flags_next = 0
         self._key_ns = 0
@@ -99,7 +100,7 @@ class Publisher:
         try:
             with self._directory.exclusive():
                 self._stream = self._acquire(capacity, takeover)
-                self.epoch = self._stream.begin_epoch(os.getpid())
+                self.epoch = self._stream.begin_epoch(self._pid)
                 self._metadata = replace(metadata, epoch=self.epoch)
                 try:
                     self._begin()
@@ -118,7 +119,6 @@ class Publisher:
 
     def _acquire(self, capacity: int, takeover: bool) -> StreamSegment:
         """The stream's segment with its publisher lock held, inherited or new."""
-        epoch = 0
         with contextlib.suppress(SegmentMissing):
             found = StreamSegment.attach(self.instance, self.stream)
             locked = found.segment.try_lock(PUBLISHER_LOCK)
@@ -128,11 +128,16 @@ class Publisher:
                 pid = found.publisher_pid
                 found.close()
                 raise StreamBusy(self.stream, pid)
-            epoch = found.epoch
-            found.state = State.REPLACED
-            found.segment.unlink()
-            found.readers.ring_sleepers(self._ringer)
-            found.close()
+            with contextlib.closing(found):
+                # First the new one: without room for it, the old one stays as it is.
+                made = self._create(capacity, found.epoch)
+                found.state = State.REPLACED
+                found.segment.unlink()
+                found.readers.ring_sleepers(self._ringer)
+            return made
+        return self._create(capacity, 0)
+
+    def _create(self, capacity: int, epoch: int) -> StreamSegment:
         made = StreamSegment.create(self.instance, self.stream, capacity, epoch)
         made.segment.try_lock(PUBLISHER_LOCK)
         return made
@@ -266,6 +271,7 @@ class Publisher:
         self.close()
 
     def __del__(self) -> None:
-        # Interpreter shutdown may have taken parts away already.
+        # Interpreter shutdown may have taken parts away already. A fork's copy is not ours.
         with contextlib.suppress(Exception):
-            self.close()
+            if self._pid == os.getpid():
+                self.close()

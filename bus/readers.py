@@ -114,7 +114,11 @@ class ReaderTable:
             base = number * READER_WORDS
             bell = self._words[base + _BELL]
             if bell:
-                ringer.ring(bell, self._words[base + _TOKEN])
+                try:
+                    ringer.ring(bell, self._words[base + _TOKEN])
+                except OSError:
+                    # It sleeps on; the next record rings again.
+                    self._asleep[number] = 1
             number = flags.find(1, number + 1)
 
     def viewers(self) -> int:

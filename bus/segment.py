@@ -4,19 +4,25 @@ A `Segment` is bytes that several processes map, with numbered locks that the op
 system drops when their holder dies, however it dies. What the bytes mean is not known
 here, except for the four header words that prove a segment is ours.
 
-`segment_posix.py` implements the primitives; another platform adds its own file with
-the same functions and is chosen here.
+`segment_posix.py` and `segment_windows.py` implement the primitives, with the same
+functions, and are chosen here.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Protocol
 
-from bus import segment_posix as platform
 from bus.errors import SegmentInvalid
 from bus.layout import HEADER_BYTES, MAGIC, VERSION, Kind, Word
 
-__all__ = ["Mapping", "Segment", "list_objects"]
+if sys.platform == "win32":
+    from bus import segment_windows as platform
+else:
+    from bus import segment_posix as platform
+
+__all__ = ["Mapping", "Segment", "list_objects", "remove_dead"]
 
 
 class Mapping(Protocol):
@@ -37,6 +43,19 @@ class Mapping(Protocol):
 def list_objects(prefix: str) -> list[str]:
     """Names of all shared-memory objects of this user that begin with ``prefix``."""
     return platform.list_objects(prefix)
+
+
+def remove_dead(name: str, before: Callable[[], None] = lambda: None) -> bool:
+    """Remove an object, of this version or not, if nobody alive has a part in it.
+
+    Args:
+        name: object name.
+        before: called when it is known that a segment is dead, before its name goes.
+
+    Returns:
+        Whether it was removed.
+    """
+    return platform.remove_dead(name, before)
 
 
 class Segment:

@@ -20,12 +20,17 @@ import fcntl
 import mmap
 import os
 import secrets
+import stat
 import struct
+import sys
+from collections.abc import Callable
 from typing import Final
 
-from bus.errors import NoSpace, SegmentInvalid, SegmentMissing
+from bus.errors import BusError, NoSpace, SegmentInvalid, SegmentMissing
 
-__all__ = ["PosixMapping", "attach", "create", "list_objects", "path_of"]
+assert sys.platform != "win32"
+
+__all__ = ["PosixMapping", "attach", "create", "list_objects", "path_of", "remove_dead"]
 
 SHM_DIRECTORY: Final = "/dev/shm"
 _LOCK_BASE: Final = 1 << 40
@@ -86,7 +91,12 @@ def attach(name: str, minimum: int) -> PosixMapping:
     except FileNotFoundError:
         raise SegmentMissing(name) from None
     except OSError as exc:
-        raise SegmentInvalid(name, os.strerror(exc.errno or 0).lower()) from None
+        if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise BusError(
+                f"cannot open shared-memory segment {name!r}: {exc.strerror}; "
+                "raise this process's limits (ulimit -n)"
+            ) from None
+        raise SegmentInvalid(name, (exc.strerror or "it cannot be opened").lower()) from None
     try:
         size = os.fstat(fd).st_size
         if size < minimum:
@@ -95,6 +105,57 @@ def attach(name: str, minimum: int) -> PosixMapping:
     except BaseException:
         os.close(fd)
         raise
+
+
+def remove_dead(name: str, before: Callable[[], None]) -> bool:
+    """Remove an object if it belongs to nobody alive; whether that removed it.
+
+    Args:
+        name: object name.
+        before: called when it is known that a segment is dead, before its name goes.
+    """
+    path = path_of(name)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISFIFO(mode):
+        return _is_silent_bell(path) and _remove(path)
+    if "~" in name:
+        # A segment that its maker did not live to name: ~PID.RANDOM.
+        pid = name.rpartition("~")[2].partition(".")[0]
+        return not (pid.isdigit() and os.path.exists(f"/proc/{pid}")) and _remove(path)
+    try:
+        mapping = attach(name, 1)
+    except SegmentMissing:
+        return False
+    except SegmentInvalid:
+        # Empty or no file at all: nobody can have mapped it.
+        return _remove(path)
+    try:
+        if mapping.any_locked_elsewhere():
+            return False
+        before()
+        mapping.unlink()
+    finally:
+        mapping.close()
+    return True
+
+
+def _remove(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _is_silent_bell(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as exc:
+        return exc.errno == errno.ENXIO
+    return False
 
 
 class PosixMapping:

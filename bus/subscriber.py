@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
@@ -62,6 +64,7 @@ class Subscriber:
         self._metadata: Metadata | None = None
         self._need_key = True
         self._closed = True
+        self._pid = os.getpid()
         self._directory = Directory(self.instance)
         self._bell = open_doorbell(self.instance)
         self._subscription = Subscription(self.instance, self.stream, self._bell, _TOKEN)
@@ -176,11 +179,11 @@ class Subscriber:
             if not self._rest():
                 continue
             rung = loop.create_future()
-            loop.add_reader(self._bell.fileno(), _resolve, rung)
+            self._bell.attach(loop, functools.partial(_resolve, rung))
             try:
                 await rung
             finally:
-                loop.remove_reader(self._bell.fileno())
+                self._bell.detach()
             self._bell.drain()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -217,9 +220,10 @@ class Subscriber:
         self.close()
 
     def __del__(self) -> None:
-        # Interpreter shutdown may have taken parts away already.
+        # Interpreter shutdown may have taken parts away already. A fork's copy is not ours.
         with contextlib.suppress(Exception):
-            self.close()
+            if self._pid == os.getpid():
+                self.close()
 
 
 def _resolve(rung: asyncio.Future[None]) -> None:

@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
             self._services.row.add(Column.REFUSED_REQUEST)
             if isinstance(invalid, InvalidMessage):
                 # websockets just hangs up on what is no HTTP request; a person may want to know.
-                line = text_response(400, "this is not a valid HTTP request")
+                line = text_response(400, "this is not a valid HTTP GET request")
                 transport.write(line.serialize())
         self._count_protocol_error()
         if self._channel is not None:

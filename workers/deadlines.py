@@ -58,9 +58,11 @@ class Deadlines:
         due = sorted(tick for tick in self._buckets if tick <= last)
         self._done = last
         for tick in due:
-            for watched in self._buckets.pop(tick):
-                if self._tick_of.pop(watched, None) is None:
-                    continue
+            # One by one: a check may forget or move others that are due.
+            while bucket := self._buckets.get(tick):
+                watched = bucket.pop()
+                del self._tick_of[watched]
                 again = watched.check(now)
                 if again is not None:
                     self.watch(watched, again)
+            self._buckets.pop(tick, None)

@@ -10,6 +10,7 @@ from websockets.frames import CloseCode
 
 from bus.directory import DIRECTORY_TOKEN, Directory
 from bus.doorbell import Doorbell
+from bus.layout import TOKENS
 from workers.engines.interface import Engine
 from workers.errors import PeerError
 from workers.hub import Hub, HubViewer
@@ -19,7 +20,8 @@ from workers.table import Column, WorkerRow
 
 __all__ = ["StreamServices"]
 
-_TOKEN_LIMIT: Final = 0xFFFFFF00
+_TOKEN_LIMIT: Final = TOKENS - 2
+"""The last two are those of the directory and of the gate; 0 is nobody's."""
 
 
 class Ticking(Protocol):
@@ -61,7 +63,7 @@ class StreamServices:
         self._by_token: dict[int, Hub] = {}
         self._next_token = 1
         self._directory = Directory(instance)
-        self._news = self._directory.readers.claim(bell, DIRECTORY_TOKEN)
+        self._news = self._directory.listen(bell)
         self._listen_for_streams()
 
     def check_room(self, action: Action) -> None:
@@ -74,6 +76,12 @@ class StreamServices:
             raise PeerError(
                 CloseCode.TRY_AGAIN_LATER,
                 f"this worker is full: {self.limits.max_viewers} viewers",
+                Column.REFUSED_LIMIT,
+            )
+        if len(self._by_token) >= _TOKEN_LIMIT - 1:
+            raise PeerError(
+                CloseCode.TRY_AGAIN_LATER,
+                "this worker reads too many streams",
                 Column.REFUSED_LIMIT,
             )
 

@@ -113,7 +113,7 @@ class _Worker:
         )
         row[Column.BELL] = self._bell.id
         row[Column.ENGINE] = ENGINES.index(self._engine.name)
-        self._loop.add_reader(self._bell.fileno(), self._rung)
+        self._bell.attach(self._loop, self._rung)
         self._loop.add_reader(context.control.fileno(), self._controlled)
         self._tick()
         row[Column.STATE] = WorkerState.READY
@@ -236,7 +236,7 @@ class _Worker:
 
     def _close(self) -> int:
         self._timer.cancel()
-        self._loop.remove_reader(self._bell.fileno())
+        self._bell.detach()
         with contextlib.suppress(OSError):
             self._loop.remove_reader(self._context.control.fileno())
         self._streams.close()
