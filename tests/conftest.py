@@ -1,0 +1,30 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from bus.names import instance_prefix
+from bus.segment import list_objects, remove_dead
+from tests.skips import register
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hooks of the whole suite."""
+    register(config)
+
+
+@pytest.fixture
+def instance() -> Iterator[str]:
+    """A name of an instance of this test's own, which must leave nothing in shared memory."""
+    name = f"test-{os.getpid()}-{secrets.token_hex(4)}"
+    yield name
+    # Without the end of the prefix: a test may have made other instances by adding to the name.
+    left = list_objects(instance_prefix(name)[:-1])
+    for found in left:
+        remove_dead(found)
+    assert not left, f"left in shared memory: {left}"

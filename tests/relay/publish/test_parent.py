@@ -1,0 +1,35 @@
+"""Noticing the parent's end, by the kernel's signal and by waiting for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+CHILD = """
+import os, sys, threading, psutil
+sys.platform = sys.argv[1]
+from relay.publish.parent import exit_with_parent
+exit_with_parent(lambda: os._exit(0))
+print(os.getpid(), flush=True)
+threading.Event().wait()
+"""
+PARENT = """
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", *sys.argv[1:]]).wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX processes")
+@pytest.mark.parametrize("platform", [sys.platform, "another"])
+def test_a_killed_parent_takes_its_child_along(platform: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD, platform], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        parent.wait()
+        child.wait()

@@ -1,0 +1,408 @@
+"""The set of workers, over processes that exist only in the test."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from relay.auth import TokenAuthorizer
+from relay.fleet import MIB, Fleet, table_rows
+from relay.restart_policy import Exit
+from relay.settings import SupervisionSettings
+from relay.worker_process import Phase, WorkerProcess, WorkerSpec
+from workers.settings import Limits, ViewerSettings
+from workers.table import Column, WorkerRow, WorkerState, WorkerTable
+
+NEVER, EVER = -math.inf, math.inf
+SUPERVISION = SupervisionSettings(
+    crash_limit=3, memory_limit=100, hang_timeout=5.0, start_timeout=30.0
+)
+
+
+def spec(engine: str) -> WorkerSpec:
+    return WorkerSpec(
+        "test", engine, Limits(), ViewerSettings(drain_timeout=7.0), TokenAuthorizer([]), "info"
+    )
+
+
+class FakeControl:
+    closed = False
+
+
+class FakeProcess:
+    """Does what it is told, and dies when the test says so."""
+
+    numbers = itertools.count(1)
+
+    def __init__(
+        self, spec: WorkerSpec, *, slot: int, generation: int, restarts: int, row: WorkerRow
+    ) -> None:
+        row[Column.STATE] = WorkerState.STARTING
+        row[Column.RESTARTS] = restarts
+        self.engine = spec.engine
+        self.slot = slot
+        self.generation = generation
+        self.row = row
+        self.pid = self.sentinel = next(self.numbers)
+        self.control = FakeControl()
+        self.phase = Phase.STARTING
+        self.kill_at: float | None = None
+        self.uptime = 1.0
+        self.beat = 0.0
+        self.memory = 0
+        self.drained: list[float] = []
+        self.killed: list[bool] = []
+        self.messages: list[str] = []
+        self.exit = Exit(0, ready=False)
+
+    def receive(self) -> list[str]:
+        messages, self.messages = self.messages, []
+        return messages
+
+    def mark_ready(self) -> None:
+        self.phase = Phase.READY
+
+    def drain(self, deadline: float) -> None:
+        self.phase = Phase.DRAINING
+        self.kill_at = 1000.0
+        self.drained.append(deadline)
+
+    def kill(self, *, hung: bool = False) -> None:
+        self.kill_at = None
+        self.killed.append(hung)
+
+    def heartbeat_age(self) -> float:
+        return self.beat
+
+    def sample(self) -> int:
+        return self.memory
+
+    def reap(self) -> Exit:
+        self.row.clear()
+        return self.exit
+
+
+class Harness:
+    """A fleet, and what happens to its processes."""
+
+    def __init__(self, table: WorkerTable, workers: int, supervision: SupervisionSettings) -> None:
+        self.table = table
+        self.made: list[FakeProcess] = []
+        self.no_process = False
+        self.fleet = Fleet(workers, spec("old"), supervision, table, self._spawn)
+        self.fleet.start()
+
+    def _spawn(self, spec: WorkerSpec, **arguments: Any) -> WorkerProcess:
+        if self.no_process:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        process = FakeProcess(spec, **arguments)
+        self.made.append(process)
+        return process  # type: ignore[return-value]
+
+    def say(self, process: FakeProcess, message: str) -> None:
+        process.messages.append(message)
+        self.fleet.handle({process.control})
+
+    def ready(self, *processes: FakeProcess) -> None:
+        for process in processes:
+            self.say(process, "ready")
+
+    def die(self, process: FakeProcess, code: int = -9) -> None:
+        process.exit = Exit(
+            code, ready=process.phase is not Phase.STARTING, hung=any(process.killed)
+        )
+        self.fleet.handle({process.sentinel})
+
+    def all_ready(self) -> list[FakeProcess]:
+        self.ready(*self.made)
+        return list(self.made)
+
+    def new(self) -> FakeProcess:
+        """The one process that was made since the last look."""
+        seen = getattr(self, "_seen", 0)
+        assert len(self.made) == seen + 1
+        self._seen = len(self.made)
+        return self.made[-1]
+
+    def look(self) -> None:
+        """Take note of how many processes have been made."""
+        self._seen = len(self.made)
+
+
+@pytest.fixture
+def table(instance: str) -> Iterator[WorkerTable]:
+    table = WorkerTable.create(instance, table_rows(2), os.getpid())
+    yield table
+    table.unlink()
+    table.close()
+
+
+@pytest.fixture
+def harness(table: WorkerTable) -> Harness:
+    """Two workers, ready."""
+    harness = Harness(table, 2, SUPERVISION)
+    harness.all_ready()
+    harness.look()
+    return harness
+
+
+class TestStart:
+    def test_is_ready_when_all_are(self, table: WorkerTable) -> None:
+        harness = Harness(table, 2, SUPERVISION)
+        assert not harness.fleet.all_ready
+        harness.ready(harness.made[0])
+        assert not harness.fleet.all_ready
+        harness.ready(harness.made[1])
+        assert harness.fleet.all_ready
+
+    def test_gives_every_worker_a_row_of_its_own(self, harness: Harness) -> None:
+        assert [each.row.index for each in harness.made] == [0, 1]
+
+    def test_a_system_that_has_no_process_to_give_counts_as_a_failed_start(
+        self, harness: Harness
+    ) -> None:
+        harness.no_process = True
+        harness.die(harness.made[0])
+        for _ in range(3):
+            assert harness.fleet.failure is None
+            harness.fleet.advance(EVER)
+        assert "worker 0 did not start 3 times" in str(harness.fleet.failure)
+
+
+class TestDeath:
+    def test_frees_the_row_at_once_and_restarts(self, harness: Harness) -> None:
+        old = harness.made[0]
+        harness.die(old)
+        assert len(harness.table.rows()) == 1
+        assert not harness.fleet.all_ready
+        harness.fleet.advance(EVER)
+        new = harness.new()
+        assert (new.slot, new.generation, new.row[Column.RESTARTS]) == (0, 2, 1)
+
+    def test_waits_for_the_backoff(self, harness: Harness) -> None:
+        harness.die(harness.made[0])
+        harness.fleet.advance(EVER)
+        harness.die(harness.new(), code=1)
+        due = harness.fleet.next_due()
+        assert due is not None
+        harness.fleet.advance(due - 0.001)
+        assert len(harness.made) == 3
+        harness.fleet.advance(due)
+        assert harness.new().slot == 0
+
+    def test_last_words_come_before_the_death(self, harness: Harness) -> None:
+        harness.die(harness.made[0])
+        for _ in range(5):
+            harness.fleet.advance(EVER)
+            process = harness.new()
+            process.messages = ["ready"]
+            # Ready and dead within one look: it did start.
+            process.exit = Exit(1, ready=True)
+            harness.fleet.handle({process.sentinel, process.control})
+        assert harness.fleet.failure is None
+
+    def test_a_crash_loop_is_a_failure(self, table: WorkerTable) -> None:
+        harness = Harness(table, 1, SUPERVISION)
+        for _ in range(3):
+            assert harness.fleet.failure is None
+            harness.die(harness.made[-1], code=5)
+            harness.fleet.advance(EVER)
+        failure = harness.fleet.failure
+        assert failure is not None
+        assert failure.exit_code == 1
+        assert str(failure) == (
+            "worker 0 did not start 3 times in a row: the last time it exited with code 5"
+        )
+
+
+class TestTick:
+    def test_kills_what_hangs(self, harness: Harness) -> None:
+        first, second = harness.made
+        first.beat = 5.1
+        second.beat = 4.9
+        harness.fleet.kill_hung()
+        assert (first.killed, second.killed) == ([True], [])
+
+    def test_gives_a_start_its_own_time(self, harness: Harness) -> None:
+        harness.die(harness.made[0])
+        harness.fleet.advance(EVER)
+        new = harness.new()
+        new.beat = new.uptime = 29.0
+        harness.fleet.kill_hung()
+        assert new.killed == []
+        new.uptime = 31.0
+        harness.fleet.kill_hung()
+        assert new.killed == [True]
+
+    def test_replaces_what_needs_too_much_memory(self, harness: Harness) -> None:
+        old = harness.made[1]
+        old.memory = 101 * MIB
+        harness.fleet.sample(1000.0)
+        harness.fleet.advance(NEVER)
+        new = harness.new()
+        assert (new.slot, old.drained) == (1, [])
+        harness.ready(new)
+        assert old.drained == [7.0]
+        harness.die(old, code=0)
+        # The new one is as large, but has not lived a minute.
+        new.memory = 101 * MIB
+        harness.fleet.sample(1059.0)
+        harness.fleet.advance(NEVER)
+        assert len(harness.made) == 3
+        harness.fleet.sample(1060.0)
+        harness.fleet.advance(NEVER)
+        assert harness.new().slot == 1
+
+    def test_does_not_judge_a_worker_that_starts(self, table: WorkerTable) -> None:
+        harness = Harness(table, 1, SUPERVISION)
+        starting = harness.made[0]
+        starting.memory = 101 * MIB
+        harness.fleet.sample(1000.0)
+        harness.ready(starting)
+        harness.fleet.sample(1001.0)
+        harness.fleet.advance(NEVER)
+        assert len(harness.made) == 2
+
+
+class TestRoll:
+    def test_one_at_a_time_and_the_new_one_first(self, harness: Harness) -> None:
+        old = list(harness.made)
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        for each in old:
+            new = harness.new()
+            assert (new.slot, new.engine, each.drained) == (each.slot, "new", [])
+            harness.ready(new)
+            assert each.drained == [7.0]
+            assert harness.fleet.all_ready
+            harness.fleet.advance(NEVER)
+            assert harness.fleet.rolling
+            harness.die(each, code=0)
+            harness.fleet.advance(NEVER)
+        assert not harness.fleet.rolling
+        assert len(harness.made) == 4
+
+    def test_a_replacement_that_dies_ends_it(self, harness: Harness) -> None:
+        old = list(harness.made)
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        harness.die(harness.new(), code=1)
+        harness.fleet.advance(EVER)
+        assert not harness.fleet.rolling
+        assert harness.fleet.all_ready
+        assert [each.drained for each in old] == [[], []]
+        # Restarts go on with what is known to work.
+        harness.die(old[0])
+        harness.fleet.advance(EVER)
+        assert harness.new().engine == "old"
+
+    def test_a_replacement_that_cannot_be_spawned_ends_it(self, harness: Harness) -> None:
+        harness.no_process = True
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        assert not harness.fleet.rolling
+        assert harness.fleet.all_ready
+
+    def test_proven_settings_are_used_for_restarts(self, harness: Harness) -> None:
+        first, second = harness.made
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        harness.ready(harness.new())
+        harness.die(second)
+        harness.fleet.advance(EVER)
+        assert harness.new().engine == "new"
+        assert first.drained == [7.0]
+
+    def test_a_worker_that_dies_meanwhile_is_replaced_by_its_successor(
+        self, harness: Harness
+    ) -> None:
+        old = harness.made[0]
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        new = harness.new()
+        harness.die(old)
+        harness.fleet.advance(EVER)
+        assert len(harness.made) == 3
+        harness.ready(new)
+        harness.fleet.advance(NEVER)
+        assert harness.new().slot == 1
+
+    def test_a_place_left_empty_by_both_is_filled(self, harness: Harness) -> None:
+        old = harness.made[0]
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        new = harness.new()
+        harness.die(old)
+        harness.die(new, code=1)
+        harness.fleet.advance(EVER)
+        process = harness.new()
+        assert (process.slot, process.engine) == (0, "old")
+
+    def test_a_waiting_place_is_started_with_the_new_settings(self, harness: Harness) -> None:
+        harness.die(harness.made[0])
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        harness.fleet.advance(EVER)
+        new = harness.new()
+        assert (new.slot, new.engine) == (0, "new")
+        harness.ready(new)
+        assert harness.fleet.all_ready
+
+    def test_a_second_one_starts_over_behind_the_present_replacement(
+        self, harness: Harness
+    ) -> None:
+        first, second = harness.made
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        harness.fleet.roll(spec("newer"), SUPERVISION)
+        interim = harness.new()
+        for old, slot, engine in ((first, 0, "new"), (interim, 0, "newer"), (second, 1, "newer")):
+            new = interim if old is first else harness.new()
+            assert (new.slot, new.engine) == (slot, engine)
+            harness.ready(new)
+            harness.die(old, code=0)
+            harness.fleet.advance(NEVER)
+        assert not harness.fleet.rolling
+
+    def test_a_worker_may_ask_to_be_replaced(self, harness: Harness) -> None:
+        old = harness.made[0]
+        for _ in range(2):
+            harness.say(old, "recycle")
+        harness.fleet.advance(NEVER)
+        new = harness.new()
+        assert (new.slot, new.engine) == (0, "old")
+        harness.ready(new)
+        harness.die(old, code=0)
+        harness.fleet.advance(NEVER)
+        assert not harness.fleet.rolling
+        assert len(harness.made) == 3
+
+
+class TestStop:
+    def test_drains_those_that_serve_and_kills_those_that_start(self, harness: Harness) -> None:
+        harness.die(harness.made[0])
+        harness.fleet.advance(EVER)
+        starting, serving = harness.new(), harness.made[1]
+        harness.fleet.drain()
+        assert (serving.drained, serving.killed) == ([7.0], [])
+        assert (starting.drained, starting.killed) == ([], [False])
+        harness.die(starting)
+        harness.die(serving, code=0)
+        harness.fleet.advance(EVER)
+        assert not harness.fleet.alive
+        assert harness.fleet.failure is None
+        assert len(harness.made) == 3
+
+    def test_kills_after_the_deadline(self, harness: Harness) -> None:
+        harness.fleet.drain()
+        harness.fleet.advance(999.9)
+        assert harness.made[0].killed == []
+        assert harness.fleet.next_due() == 1000.0
+        harness.fleet.advance(1000.0)
+        assert harness.made[0].killed == [False]
+
+    def test_ends_a_roll(self, harness: Harness) -> None:
+        harness.fleet.roll(spec("new"), SUPERVISION)
+        new = harness.new()
+        harness.fleet.drain()
+        assert not harness.fleet.rolling
+        harness.die(new)
+        harness.fleet.advance(EVER)
+        assert len(harness.made) == 3

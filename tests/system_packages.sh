@@ -1,0 +1,47 @@
+#!/bin/sh
+# Installs the programs that some tests drive, by groups; without arguments, "browser".
+#   browser   a browser and a virtual screen
+#   windows   Wine, and a compiler for programs that run under it
+# Where it may not, it says so; the tests that need them are then skipped with that reason.
+set -u
+
+missing=""
+for group in "${@:-browser}"; do
+    case $group in
+    browser)
+        command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+        command -v Xvfb >/dev/null 2>&1 || missing="$missing xvfb"
+        ;;
+    windows)
+        command -v wine64 >/dev/null 2>&1 || [ -x /usr/lib/wine/wine64 ] ||
+            missing="$missing wine64"
+        command -v x86_64-w64-mingw32-gcc >/dev/null 2>&1 ||
+            missing="$missing gcc-mingw-w64-x86-64-win32"
+        ;;
+    *)
+        echo "unknown group: $group" >&2
+        exit 2
+        ;;
+    esac
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "not installed:$missing (no apt-get here; install them by hand)" >&2
+    exit 0
+fi
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    if ! sudo -n true 2>/dev/null; then
+        echo "not installed:$missing (run: sudo apt-get install$missing)" >&2
+        exit 0
+    fi
+    as_root="sudo"
+fi
+log=$(mktemp)
+# shellcheck disable=SC2086
+if ! { $as_root apt-get update && DEBIAN_FRONTEND=noninteractive \
+        $as_root apt-get install -o DPkg::Lock::Timeout=300 -y \
+        --no-install-recommends $missing; } >"$log" 2>&1; then
+    echo "not installed:$missing ($(tail -n 1 "$log"))" >&2
+fi
+rm -f "$log"
