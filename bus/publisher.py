@@ -211,7 +211,7 @@ class Publisher:
             raise BusError(f"the publisher of stream {self.stream!r} is closed")
         if self._stream.retired:
             raise TakenOver(self.stream)
-        now = time.monotonic_ns()
+        now = time.perf_counter_ns()
         self._writer.append(envelope, key=key)
         if key:
             # A request that came during the append may have come too late for this frame.

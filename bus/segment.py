@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from bus.errors import SegmentInvalid
 from bus.layout import HEADER_BYTES, MAGIC, VERSION, Kind, Word
@@ -22,7 +22,10 @@ if sys.platform == "win32":
 else:
     from bus import segment_posix as platform
 
-__all__ = ["Mapping", "Segment", "list_objects", "remove_dead"]
+__all__ = ["VOLATILE", "Mapping", "Segment", "list_objects", "remove_dead"]
+
+VOLATILE: Final = platform.VOLATILE
+"""Whether a segment is gone as soon as nobody has it mapped."""
 
 
 class Mapping(Protocol):

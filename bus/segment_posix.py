@@ -32,6 +32,7 @@ assert sys.platform != "win32"
 
 __all__ = ["PosixMapping", "attach", "create", "list_objects", "path_of", "remove_dead"]
 
+VOLATILE: Final = False
 SHM_DIRECTORY: Final = "/dev/shm"
 _LOCK_BASE: Final = 1 << 40
 # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid.

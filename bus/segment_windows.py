@@ -39,6 +39,7 @@ assert sys.platform == "win32"
 
 __all__ = ["WindowsMapping", "attach", "create", "list_objects", "remove_dead"]
 
+VOLATILE: Final = True
 _LOCKS_FILE: Final = "locks"
 _NUMBER_BITS: Final = 40
 _LOCK_BITS: Final = 16

@@ -16,6 +16,7 @@ from typing import Any, Final, get_type_hints
 
 from relay.auth import AuthSettings
 from relay.errors import ConfigError
+from relay.one_line_parser import OneLineParser
 from relay.options import Option, options_of
 from relay.settings import ServerSettings, SupervisionSettings
 from relay.version import relay_version
@@ -209,7 +210,7 @@ def _nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="relay-supervisor",
         usage="%(prog)s [--workers N] [--host ADDRESS] [--port N] [--config FILE] [option ...]",
         description="Serve live streams to browsers from several worker processes.",

@@ -10,6 +10,7 @@ import pytest
 
 from bus.names import instance_prefix
 from bus.segment import list_objects, remove_dead
+from tests.platforms import let_go
 from tests.skips import register
 
 
@@ -23,6 +24,7 @@ def instance() -> Iterator[str]:
     """A name of an instance of this test's own, which must leave nothing in shared memory."""
     name = f"test-{os.getpid()}-{secrets.token_hex(4)}"
     yield name
+    let_go()
     # Without the end of the prefix: a test may have made other instances by adding to the name.
     left = list_objects(instance_prefix(name)[:-1])
     for found in left:

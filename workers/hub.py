@@ -202,7 +202,7 @@ class Hub:
         self._scheduled = False
         try:
             self._take()
-        except BusError as exc:
+        except (BusError, OSError) as exc:
             self._report(str(exc))
 
     def _take(self) -> None:

@@ -130,6 +130,10 @@ class IngestSession:
             raise PeerError(CloseCode.TRY_AGAIN_LATER, str(exc), Column.REFUSED_LIMIT) from None
         except BusError as exc:
             raise PeerError(CloseCode.INTERNAL_ERROR, str(exc), Column.REFUSED_BUSY) from None
+        except OSError as exc:
+            # Out of descriptors, for example; that may pass.
+            reason = f"the relay cannot take the stream now: {exc.strerror}"
+            raise PeerError(CloseCode.TRY_AGAIN_LATER, reason, Column.REFUSED_LIMIT) from None
 
     def _frame(self, data: bytes) -> None:
         publisher = self._publisher

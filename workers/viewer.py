@@ -60,7 +60,7 @@ class ViewerPosition:
         skipped: frames not sent, by cause, since the last `take_skipped`.
     """
 
-    __slots__ = ("_cause", "_since", "_wait_from", "position", "skipped", "state")
+    __slots__ = ("_cause", "_first", "_since", "_wait_from", "position", "skipped", "state")
 
     def __init__(self, now: float) -> None:
         self.state = ViewerState.WAITING
@@ -71,6 +71,8 @@ class ViewerPosition:
         self._since = now
         # First index that may be the key frame to start with; and for what it waits.
         self._wait_from = 0
+        # First index that it may be sent at all.
+        self._first = 0
         self._cause: SkipCause | None = None
 
     @property
@@ -93,7 +95,8 @@ class ViewerPosition:
         cause = SkipCause.NETWORK if self.state is ViewerState.LIVE else self._cause
         if cause is not None:
             self.skipped[cause] += window.edge - self.position
-        self._wait(window.base if first is None else first, now, None)
+        self._first = window.base if first is None else first
+        self._wait(self._first, now, None)
         self.position = window.edge
 
     def _wait(self, first: int, now: float, cause: SkipCause | None) -> None:
@@ -115,7 +118,7 @@ class ViewerPosition:
     def resume(self, window: FrameWindow, now: float) -> None:
         """Start again after `pause`, with the newest key frame, be it an old one."""
         if self.state is ViewerState.HIDDEN:
-            self._wait(window.base, now, SkipCause.HIDDEN)
+            self._wait(max(self._first, window.base), now, SkipCause.HIDDEN)
 
     def next_index(self, window: FrameWindow, now: float, max_lag: float) -> int | None:
         """Index of the frame to send now, or None when there is none to send.

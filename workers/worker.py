@@ -10,7 +10,6 @@ signals mean to the process is for its launcher to say.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -20,14 +19,14 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import msgpack
 from websockets.frames import CloseCode
 
 from bus.doorbell import open_doorbell, open_ringer
 from bus.reclaim import reclaim
-from workers.acceptor_posix import Acceptor
+from workers.acceptor import Acceptor
 from workers.connection import Connection, Services
 from workers.context import WorkerContext
+from workers.control import ControlPipe
 from workers.deadlines import TICK, Deadlines
 from workers.engines.choose import choose_engine
 from workers.gate import GATE_TOKEN, BalanceGate
@@ -73,6 +72,7 @@ class _Worker:
         self._addresses: Counter[str] = Counter()
         self._retired = asyncio.Event()
         self._draining = False
+        self._accepting = True
         self._orphan = False
 
     async def serve(self) -> int:
@@ -114,11 +114,11 @@ class _Worker:
         row[Column.BELL] = self._bell.id
         row[Column.ENGINE] = ENGINES.index(self._engine.name)
         self._bell.attach(self._loop, self._rung)
-        self._loop.add_reader(context.control.fileno(), self._controlled)
+        self._control = ControlPipe(context.control, self._controlled, self._abandoned)
         self._tick()
         row[Column.STATE] = WorkerState.READY
         self._acceptor.start()
-        self._send({"type": "ready"})
+        self._control.send({"type": "ready"})
         await self._retired.wait()
         return self._close()
 
@@ -139,21 +139,12 @@ class _Worker:
             self._acceptor.rearm()
         self._streams.rung(tokens)
 
-    def _controlled(self) -> None:
-        control = self._context.control
-        try:
-            while control.poll(0):
-                message = msgpack.unpackb(control.recv_bytes())
-                if message["type"] == "drain":
-                    self._drain(float(message["deadline"]))
-        except (EOFError, OSError):
-            self._loop.remove_reader(control.fileno())
-            self._abandoned()
+    def _controlled(self, message: dict[str, Any]) -> None:
+        if message["type"] == "drain":
+            self._drain(float(message["deadline"]))
 
     def _abandoned(self) -> None:
         """The supervisor is gone: leave, and clear away what it can no longer."""
-        if self._orphan:
-            return
         self._orphan = True
         log.error("the supervisor is gone; this worker leaves")
         # Should this loop hang from here on, nobody is left to notice.
@@ -161,10 +152,6 @@ class _Worker:
         timer.daemon = True
         timer.start()
         self._drain(_ORPHAN_DRAIN)
-
-    def _send(self, message: dict[str, object]) -> None:
-        with contextlib.suppress(OSError):
-            self._context.control.send_bytes(msgpack.packb(message))
 
     # Connections.
 
@@ -217,7 +204,7 @@ class _Worker:
             return
         self._draining = True
         self._row[Column.STATE] = WorkerState.DRAINING
-        self._acceptor.stop()
+        self._acceptor.stop(self._accepting_ended)
         self._gate.tell()
         for connection in list(self._connections):
             connection.close(CloseCode.SERVICE_RESTART, "this worker is stopping")
@@ -230,15 +217,18 @@ class _Worker:
         for connection in list(self._connections):
             connection.abort()
 
+    def _accepting_ended(self) -> None:
+        self._accepting = False
+        self._check_retired()
+
     def _check_retired(self) -> None:
-        if not self._connections:
+        if not self._connections and not self._accepting:
             self._retired.set()
 
     def _close(self) -> int:
         self._timer.cancel()
         self._bell.detach()
-        with contextlib.suppress(OSError):
-            self._loop.remove_reader(self._context.control.fileno())
+        self._control.close()
         self._streams.close()
         self._engine.close()
         self._ringer.close()

@@ -14,6 +14,7 @@ from rich.live import Live
 from bus.directory import list_streams
 from bus.errors import BusError, SegmentMissing
 from bus.names import resolve_instance
+from relay.one_line_parser import OneLineParser
 from relay.top_view import Rates, streams_table, workers_table
 from workers.table import WorkerTable
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 when nobody runs the instance, 2 for bad input.
     """
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="relay-top",
         description="Show the workers, streams and viewers of a relay on this host.",
         epilog=_EXAMPLES,

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from bus import BusError, Publisher, Subscriber
 from bus.names import instance_prefix
-from bus.segment_posix import SHM_DIRECTORY, list_objects
+from bus.segment import list_objects
 
 PATIENCE = 60.0
 """Seconds after which a child gives up; nothing that works takes as long."""
@@ -86,7 +86,7 @@ def crowd(instance: str) -> None:
         say(f"{type(exc).__name__}: {exc}")
     say(f"left {list_objects('relay@')}")
     with Publisher("small", codec="test", instance=instance, capacity=1 << 16) as publisher:
-        with open(f"{SHM_DIRECTORY}/crowd", "wb", buffering=0) as crowd:
+        with open("/dev/shm/crowd", "wb", buffering=0) as crowd:
             try:
                 while crowd.write(bytes(4096)) == 4096:
                     pass

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -60,9 +60,14 @@ class Child:
 
     def line(self) -> str:
         """What the child says next."""
-        line = self.output.readline()
-        assert line, f"the child ended: {self.complaints()}"
-        return line.decode().removesuffix("\n")
+        line = next(self.lines(), None)
+        assert line is not None, f"the child ended: {self.complaints()}"
+        return line
+
+    def lines(self) -> Iterator[str]:
+        """All that the child says until it ends."""
+        while line := self.output.readline():
+            yield line.decode().rstrip("\r\n")
 
     def ask(self, line: str) -> str:
         """Tell the child something and return its answer."""

@@ -20,6 +20,7 @@ from bus.reclaim import reclaim
 from bus.segment import list_objects
 from bus.stream import inspect_stream
 from tests.bus.processes import Child
+from tests.platforms import posix_only
 
 CAPACITY = 1 << 16
 
@@ -157,6 +158,7 @@ def test_a_killed_publisher_is_followed_by_another_process(instance: str) -> Non
         reader.finish()
 
 
+@posix_only
 def test_the_end_of_a_forked_copy_ends_nothing(instance: str) -> None:
     """`multiprocessing` with the fork method makes such copies."""
     with Child("fork", instance) as child:

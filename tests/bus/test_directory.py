@@ -13,8 +13,8 @@ from bus.layout import METADATA_OFFSET, Kind
 from bus.names import directory_object, instance_prefix, stream_object
 from bus.publisher import Publisher
 from bus.segment import Segment, list_objects
-from bus.segment_posix import path_of
 from tests.bus.test_readers import FakeRinger
+from tests.platforms import path_of
 
 CAPACITY = 1 << 16
 

@@ -24,9 +24,9 @@ from bus.names import (
 )
 from bus.reclaim import main, reclaim
 from bus.segment import Segment, list_objects
-from bus.segment_posix import path_of
 from tests.bus.processes import Child
 from tests.bus.test_subscription import crash
+from tests.platforms import path_of, posix_only
 
 CAPACITY = 1 << 16
 
@@ -53,6 +53,7 @@ def test_nothing_to_do(instance: str) -> None:
     assert objects(instance) == []
 
 
+@posix_only
 def test_exactly_the_dead(instance: str) -> None:
     """Killed processes beside living ones, of every kind of object."""
     other = f"{instance}.other"
@@ -109,6 +110,7 @@ def test_a_segment_that_was_never_named(instance: str) -> None:
     assert reclaim(instance) == []
 
 
+@posix_only
 def test_bells(instance: str) -> None:
     alive = open_doorbell(instance)
     os.mkfifo(path_of(bell_object(instance, 7)))
@@ -168,6 +170,7 @@ def test_an_empty_file(instance: str) -> None:
     assert reclaim(instance) == [name]
 
 
+@posix_only
 def test_a_directory_of_another_version(instance: str) -> None:
     segment = made(
         directory_object(instance),

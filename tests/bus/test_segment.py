@@ -12,13 +12,12 @@ import sys
 
 import pytest
 
-from bus import segment_posix
 from bus.errors import BusError, NoSpace, SegmentInvalid, SegmentMissing
 from bus.layout import HEADER_BYTES, MAGIC, VERSION, Kind, Word
 from bus.names import directory_object, instance_prefix
 from bus.segment import Segment, list_objects
-from bus.segment_posix import path_of
 from tests.bus.processes import Child
+from tests.platforms import attach_mapping, open_descriptors, path_of, posix_only
 
 SIZE = 3 * 4096
 
@@ -48,6 +47,7 @@ def test_two_mappings_are_the_same_memory(name: str) -> None:
     second.close()
 
 
+@posix_only
 def test_a_new_segment_is_zeroed_private_and_reserved(name: str) -> None:
     segment = made(name)
     status = os.stat(path_of(name))
@@ -140,7 +140,7 @@ def test_closing_one_mapping_keeps_the_locks_of_another(name: str) -> None:
 
 def test_any_lock_of_somebody_else(name: str) -> None:
     segment = made(name)
-    other = segment_posix.attach(name, HEADER_BYTES)
+    other = attach_mapping(name, HEADER_BYTES)
     assert not other.any_locked_elsewhere()
     for number in (0, 63, 64, 1000):
         segment.try_lock(number)
@@ -224,13 +224,14 @@ def test_a_folder_and_a_link_are_no_segments(name: str) -> None:
 
 def test_a_refused_segment_leaves_no_descriptor(name: str) -> None:
     write(name, image()[:-1])
-    before = os.listdir("/proc/self/fd")
+    before = open_descriptors()
     with pytest.raises(SegmentInvalid):
         Segment.attach(name, Kind.DIRECTORY)
-    assert os.listdir("/proc/self/fd") == before
+    assert open_descriptors() == before
     os.unlink(path_of(name))
 
 
+@posix_only
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 def test_want_of_descriptors_is_no_fault_of_the_segment(
     name: str, number: int, monkeypatch: pytest.MonkeyPatch
@@ -247,6 +248,7 @@ def test_want_of_descriptors_is_no_fault_of_the_segment(
 # Full shared memory.
 
 
+@posix_only
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.ENOMEM])
 def test_reservation_fails(
     instance: str, name: str, number: int, monkeypatch: pytest.MonkeyPatch
@@ -255,10 +257,10 @@ def test_reservation_fails(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "posix_fallocate", refuse)
-    before = os.listdir("/proc/self/fd")
+    before = open_descriptors()
     with pytest.raises(NoSpace, match=rf"/dev/shm: {SIZE} bytes needed, \d+ free"):
         Segment.create(name, Kind.DIRECTORY, SIZE)
-    assert os.listdir("/proc/self/fd") == before
+    assert open_descriptors() == before
     assert list_objects(instance_prefix(instance)) == []
 
 

@@ -23,9 +23,9 @@ from bus.layout import (
 )
 from bus.names import stream_object
 from bus.ring import RingWriter
-from bus.segment_posix import path_of
 from bus.stream import Metadata, StreamSegment, inspect_stream
 from tests.bus.heap import TracedSegment, heap_segment, heap_segment_on
+from tests.platforms import path_of
 
 METADATA = Metadata("avc1.64001f", 1280, 720, 25.0, b"\x01\x64", "ws", "192.0.2.7:5", 3)
 
@@ -231,6 +231,6 @@ def test_info(instance: str, stream: StreamSegment, monkeypatch: pytest.MonkeyPa
 
 def test_key_requests_carry_a_time(stream: StreamSegment, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.key_wanted_ns == 0
-    monkeypatch.setattr("time.monotonic_ns", lambda: 777)
+    monkeypatch.setattr("time.perf_counter_ns", lambda: 777)
     stream.want_key()
     assert stream.key_wanted_ns == 777

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from bus.segment import list_objects
 from tests.bus.processes import Child
 from tests.bus.test_names import REFUSED
 from tests.bus.test_subscription import crash
+from tests.platforms import open_descriptors
 
 CAPACITY = 1 << 16
 
@@ -350,7 +350,7 @@ def test_too_many_readers(instance: str) -> None:
 
 
 def test_close_leaves_nothing(instance: str, publish: Publish) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     publisher = publish()
     subscriber = Subscriber("cam", instance=instance)
     publisher.write(b"", key=True)
@@ -359,7 +359,7 @@ def test_close_leaves_nothing(instance: str, publish: Publish) -> None:
     subscriber.close()
     subscriber.close()
     assert list_objects(instance_prefix(instance)) == []
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     with pytest.raises(BusError, match="subscriber of stream 'cam' is closed"):
         subscriber.read()
 

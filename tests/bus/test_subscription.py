@@ -16,6 +16,7 @@ from bus.reclaim import reclaim
 from bus.ring import Record, RingReader
 from bus.stream import StreamSegment, inspect_stream
 from bus.subscription import Ended, Started, Subscription
+from tests.platforms import keep
 
 CAPACITY = 1 << 16
 TOKEN = 5
@@ -57,6 +58,7 @@ def subscription(instance: str, bell: Doorbell) -> Iterator[Subscription]:
 
 def crash(publisher: Publisher) -> None:
     """Leave what a publisher's death leaves: the segment, and no lock."""
+    keep(publisher.instance, publisher.stream)
     publisher._closed = True
     publisher._stream.close()
     publisher._directory.close()

@@ -1,9 +1,9 @@
 /**
  * How the player looks: its style sheet and its shadow tree.
  *
- * Invariant: the picture is never covered while it is live, except by the badge, and by what
- * people asked for. Style goes through a constructed sheet, which is allowed under any
- * Content-Security-Policy.
+ * Invariant: nothing stays over a live picture but what people asked for; the badge is there for
+ * some seconds, under the pointer, and when pictures stop. Style goes through a constructed sheet,
+ * which is allowed under any Content-Security-Policy.
  */
 
 const STYLE = new CSSStyleSheet();
@@ -32,6 +32,7 @@ STYLE.replaceSync(`
     content: ""; width: 8px; height: 8px; border-radius: 50%; background: #ff5a52;
   }
   #box:not([data-state=live]) #badge { display: none; }
+  :host(:not(:hover)) #box:not([data-quiet]) #badge { animation: leave .6s 5s both; }
   #notice {
     position: absolute; inset: 0; display: flex; flex-direction: column; align-items: center;
     justify-content: center; gap: 6px; padding: 16px; text-align: center; text-wrap: balance;
@@ -88,8 +89,9 @@ STYLE.replaceSync(`
   }
   @keyframes turn { to { transform: rotate(1turn); } }
   @keyframes appear { from { opacity: 0; } }
+  @keyframes leave { to { opacity: 0; visibility: hidden; } }
   @media (prefers-reduced-motion: reduce) {
-    *, ::before { animation: none !important; transition: none !important; }
+    *, ::before { animation-duration: 0s !important; transition: none !important; }
   }
 `);
 

@@ -12,7 +12,7 @@ const BACKOFF_MS = 250;
 const BACKOFF_CAP_MS = 8000;
 const RESTART_SPREAD_MS = 500; //   code 1012: come back at once, but not all in the same instant
 const BUSY_MS = 2000; //            code 1013: come back later
-const HEALTHY_MS = 5000; //         a connection that lasted this long forgets earlier failures
+const HEALTHY_MS = 1000; //         a connection that lasted this long forgets earlier failures
 const PING_AFTER_TICKS = 5;
 const DEAD_AFTER_TICKS = 15; //     ticks of one second without a byte
 

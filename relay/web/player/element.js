@@ -26,6 +26,7 @@ export class RelayPlayer extends HTMLElement {
   #panel;
   #session = this.#newSession();
   #listeners = new AbortController();
+  /** Timer; 0 while the element is in no page. */
   #ticker = 0;
   #restartQueued = false;
   /** State and reason as they were said last. */
@@ -79,6 +80,7 @@ export class RelayPlayer extends HTMLElement {
   disconnectedCallback() {
     this.#listeners.abort();
     clearInterval(this.#ticker);
+    this.#ticker = 0;
     this.#session.close();
     this.#changed();
   }
@@ -90,11 +92,12 @@ export class RelayPlayer extends HTMLElement {
     /** @type {string|null} */ now,
   ) {
     if (name === "stats") return this.#showStats();
-    if (old === now || this.#restartQueued || !this.isConnected) return;
+    // Not `isConnected`: of an element in the page's own HTML, attributes are told before that.
+    if (old === now || this.#restartQueued || !this.#ticker) return;
     this.#restartQueued = true;
     queueMicrotask(() => {
       this.#restartQueued = false;
-      if (this.isConnected) this.#start();
+      if (this.#ticker) this.#start();
     });
   }
 

@@ -54,6 +54,7 @@ export class Panel {
     }
     this.#part("box").dataset.state = state;
     this.#part("box").toggleAttribute("data-data", data);
+    this.#part("box").toggleAttribute("data-quiet", quiet >= QUIET_S);
     this.#part("badge").textContent =
       quiet < QUIET_S ? "Live" : `Live, last picture ${quiet} s ago`;
     this.#part("retry").hidden = state !== "error" || hopeless;

@@ -1,0 +1,82 @@
+"""Pages in a real browser, from a real relay, of what the real publisher publishes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.publishing import PublishCommand
+from tests.e2e.conftest import StartRelay
+from tests.e2e.conftest import start_relay as start_relay
+from tests.e2e.relay_process import RelayProcess
+
+Publish = Callable[..., PublishCommand]
+OpenPage = Callable[..., Page]
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+OBSERVER = Path(__file__).with_name("observe.js")
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of this folder, and none beyond them."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Tabs of one test; a page's error that nobody caught fails it."""
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as opened:
+        opened.add_init_script(path=OBSERVER)
+        errors: list[str] = []
+        opened.on("weberror", lambda error: errors.append(str(error.error)))
+        yield opened
+    assert not errors, f"errors in pages: {errors}"
+
+
+@pytest.fixture
+def open_page(context: BrowserContext) -> OpenPage:
+    """Opens a page in a tab of its own."""
+
+    def open_(url: str, **options: Any) -> Page:
+        page = context.new_page()
+        page.goto(url, **options)
+        return page
+
+    return open_
+
+
+@pytest.fixture
+def relay(start_relay: StartRelay) -> RelayProcess:
+    """A relay with four workers, ready."""
+    return start_relay()
+
+
+@pytest.fixture
+def publish(start_relay: StartRelay, instance: str) -> Iterator[Publish]:
+    """Starts ``relay-publish`` and waits until its stream is live; it ends before the relay."""
+    started: list[PublishCommand] = []
+
+    def start(source: str, stream: str, *options: str) -> PublishCommand:
+        command = PublishCommand(source, stream, instance, *options)
+        started.append(command)
+        command.wait_live()
+        return command
+
+    yield start
+    for command in started:
+        command.stop()

@@ -1,0 +1,68 @@
+"""What tests must know of the system they run on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+import psutil
+import pytest
+
+from bus.stream import StreamSegment
+
+if sys.platform == "win32":
+    from bus.segment_windows import attach as attach_mapping
+else:
+    from bus.segment_posix import attach as attach_mapping
+
+__all__ = [
+    "WINDOWS",
+    "attach_mapping",
+    "keep",
+    "let_go",
+    "open_descriptors",
+    "path_of",
+    "posix_only",
+]
+
+WINDOWS: Final = sys.platform == "win32"
+
+posix_only = pytest.mark.skipif(WINDOWS, reason="optional: this is about POSIX")
+
+
+def path_of(name: str) -> str:
+    """The file behind a shared-memory object, for tests that meddle with it.
+
+    There is none on Windows, where such a test is skipped.
+    """
+    if sys.platform == "win32":
+        pytest.skip("optional: no file is behind a segment on Windows")
+    from bus import segment_posix
+
+    return segment_posix.path_of(name)
+
+
+def open_descriptors() -> int:
+    """How many descriptors, on Windows handles, this process has."""
+    if sys.platform == "win32":
+        return psutil.Process().num_handles()
+    return len(os.listdir("/proc/self/fd"))
+
+
+_kept: list[StreamSegment] = []
+
+
+def keep(instance: str, stream: str) -> None:
+    """Hold a stream's memory until `let_go`, as a supervisor does on Windows.
+
+    Elsewhere what a dead publisher left needs nobody to hold it.
+    """
+    if WINDOWS:
+        _kept.append(StreamSegment.attach(instance, stream))
+
+
+def let_go() -> None:
+    """End what `keep` began."""
+    while _kept:
+        _kept.pop().close()

@@ -1,0 +1,1 @@
+"""Code that tests run in a Windows Python; imported nowhere else."""

@@ -1,0 +1,1 @@
+"""Tests that run in a Windows Python themselves; `tests.windows.test_suites` runs them there."""

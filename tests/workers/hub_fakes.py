@@ -1,0 +1,214 @@
+"""A hub's surroundings as fakes: a scripted ring, and channels that remember their bytes."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Collection
+from typing import Any
+
+import msgpack
+
+from bus.frame import INIT_CHANGED, KEY, Frame, decode, encode
+from bus.ring import Record
+from bus.stream import Metadata
+from bus.subscription import Ended, Started
+from workers.engines.interface import Channel
+from workers.settings import ViewerSettings
+from workers.table import Column
+from workers.viewer import ViewerPosition
+
+__all__ = ["FakeChannel", "FakeEngine", "FakeRow", "FakeSubscription", "FakeViewer", "Stage"]
+
+Event = Record | Started | Ended
+
+
+class FakeRow:
+    """Counts, as a worker's row does."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Column] = Counter()
+
+    def add(self, column: Column, amount: int = 1) -> None:
+        self.counts[column] += amount
+
+
+class FakeChannel:
+    """What reached a viewer, as messages: frames decoded, maps as dicts, raw payloads as bytes."""
+
+    def __init__(self, owner: Callable[[], None]) -> None:
+        self.idle = True
+        self.received: list[Frame | dict[str, Any] | bytes] = []
+        self._owner = owner
+
+    def take(self, data: bytes) -> None:
+        skip = {126: 4, 127: 10}.get(data[1], 2)
+        body = data[skip:]
+        if body[:1] == b"\x95":
+            self.received.append(decode(body))
+        elif body[:1] >= b"\x80":
+            self.received.append(msgpack.unpackb(body))
+        else:
+            self.received.append(body)
+
+    def control(self, data: bytes) -> None:
+        self.take(data)
+
+    def complete(self) -> None:
+        """What was in flight is out."""
+        if not self.idle:
+            self.idle = True
+            self._owner()
+
+    def finish(self) -> None: ...
+    def unsent(self) -> int:
+        return 0
+
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def release(self) -> None: ...
+
+
+class FakeEngine:
+    """Every frame stays in flight until the test completes it, or none does."""
+
+    name = "fake"
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.slow = slow
+
+    def adopt(self, transport: object, owner: object) -> Channel:
+        raise NotImplementedError
+
+    def broadcast(self, channels: Collection[Channel], data: bytes) -> list[Channel]:
+        return [channel for channel in channels if not self.send(channel, data)]
+
+    def send(self, channel: Channel, data: bytes) -> bool:
+        assert isinstance(channel, FakeChannel)
+        assert channel.idle, "a channel has one frame in flight at most"
+        channel.take(data)
+        channel.idle = not self.slow
+        return channel.idle
+
+    def close(self) -> None: ...
+
+
+class FakeSubscription:
+    """Yields what the test wrote."""
+
+    def __init__(self, *_: object) -> None:
+        self.events: deque[Event] = deque()
+        self.attached = True
+        self.keys_wanted = 0
+        self.clock_offset_us = 0
+        self.dead = False
+
+    def try_attach(self) -> bool:
+        return True
+
+    def poll(self) -> Event | None:
+        return self.events.popleft() if self.events else None
+
+    def sleep(self) -> bool:
+        return not self.events
+
+    def want_key(self) -> None:
+        self.keys_wanted += 1
+
+    def check_publisher(self) -> Ended | None:
+        return Ended.DIED if self.dead else None
+
+    def set_viewers(self, count: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class FakeViewer:
+    """A viewer whose channel the test drives."""
+
+    def __init__(self, stage: Stage, *, raw: bool = False) -> None:
+        self.raw = raw
+        self.position = ViewerPosition(0.0)
+        self.fake = FakeChannel(lambda: stage.hub.advance(self))
+        self.channel: Channel = self.fake
+
+    @property
+    def frames(self) -> list[Frame]:
+        """Frames it was sent, in order."""
+        return [message for message in self.fake.received if isinstance(message, Frame)]
+
+    @property
+    def numbers(self) -> list[int]:
+        """Their seqs."""
+        return [frame.seq for frame in self.frames]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Types of all messages in order, with "frame" for frames."""
+        return [
+            message["type"] if isinstance(message, dict) else "frame"
+            for message in self.fake.received
+        ]
+
+
+class Stage:
+    """A hub on fakes, and a publisher's hand.
+
+    Attributes:
+        hub: under test.
+        row: its counters.
+        engine: its engine.
+    """
+
+    def __init__(self, monkeypatch: Any, *, slow: bool = False, max_lag: float = 1e9) -> None:
+        from workers import hub
+
+        self.subscription = FakeSubscription()
+        monkeypatch.setattr(hub, "Subscription", lambda *_: self.subscription)
+        self.row = FakeRow()
+        self.engine = FakeEngine(slow=slow)
+        self.later: deque[Callable[[], None]] = deque()
+        self.seq = 0
+        self.hub = hub.Hub(
+            "instance",
+            "cam",
+            1,
+            bell=None,  # type: ignore[arg-type]
+            engine=self.engine,
+            settings=ViewerSettings(max_lag=max_lag),
+            row=self.row,  # type: ignore[arg-type]
+            call_soon=self.later.append,
+        )
+
+    def view(self, *, raw: bool = False) -> FakeViewer:
+        """A viewer joins."""
+        viewer = FakeViewer(self, raw=raw)
+        self.hub.add(viewer)
+        return viewer
+
+    def start(self, epoch: int = 1, init: bytes = b"") -> None:
+        """A publisher starts, or says new init data."""
+        self.happen(Started(Metadata("vp8", init=init, epoch=epoch)))
+
+    def frame(self, *, key: bool = False, lost: int = 0) -> int:
+        """A record arrives; its seq."""
+        self.happen(self.record(key=key, lost=lost))
+        return self.seq - 1
+
+    def record(self, *, key: bool = False, lost: int = 0, flags: int = 0) -> Record:
+        """A record that is not in the ring yet."""
+        self.seq += lost
+        payload = b"p%d" % self.seq
+        envelope = encode(self.seq, 0, 0, (KEY if key else 0) | flags, payload)
+        self.seq += 1
+        version = 2 if flags & INIT_CHANGED else 1
+        return Record(envelope, key, version, lost)
+
+    def end(self, reason: Ended = Ended.CLOSED) -> None:
+        """The publisher ends."""
+        self.happen(reason)
+
+    def happen(self, *events: Event) -> None:
+        """Events reach the hub, and it is rung."""
+        self.subscription.events.extend(events)
+        self.hub.pump()
+        while self.later:
+            self.later.popleft()()

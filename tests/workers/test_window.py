@@ -1,0 +1,124 @@
+"""The frame window: indices, bounds, and what is kept for whom."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.frame import encode
+from workers.messages import header
+from workers.window import FrameWindow, WindowFrame
+
+
+def frame(number: int, *, key: bool = False, at: float = 0.0, size: int = 10) -> WindowFrame:
+    return WindowFrame(encode(number, 0, 0, int(key), b"p" * size), key, at)
+
+
+class TestWindowFrame:
+    """Wrapped once, for players and for raw viewers."""
+
+    def test_message_is_header_and_envelope(self) -> None:
+        one = frame(7, size=300)
+        assert one.message == header(len(one.envelope)) + one.envelope
+
+    @pytest.mark.parametrize("size", [0, 1, 255, 256, 65535, 65536])
+    def test_raw_is_header_and_payload(self, size: int) -> None:
+        one = WindowFrame(encode(2**63, -(2**60), 2**62, 3, b"r" * size), True, 0.0)
+        assert one.raw == header(size) + b"r" * size
+
+    def test_raw_is_made_once(self) -> None:
+        one = frame(1)
+        assert one.raw is one.raw
+
+
+class TestFrameWindow:
+    """What is held."""
+
+    def test_indices_grow_and_find_their_frames(self) -> None:
+        window = FrameWindow(10_000, 1.0)
+        frames = [frame(number, key=number == 2) for number in range(5)]
+        for one in frames:
+            window.append(one)
+        assert (window.base, window.edge, window.latest_key, len(window)) == (0, 5, 2, 5)
+        assert [window[index] for index in range(5)] == frames
+
+    def test_frames_older_than_the_newest_key_frame_expire(self) -> None:
+        window = FrameWindow(10_000, 1.0)
+        window.append(frame(0, key=True, at=0.0))
+        window.append(frame(1, at=5.0))
+        window.append(frame(2, key=True, at=5.5))
+        assert (window.base, window.latest_key) == (1, 2)
+        window.append(frame(3, at=6.2))
+        assert (window.base, window.latest_key) == (2, 2)
+
+    def test_the_group_of_the_newest_key_frame_stays_however_old(self) -> None:
+        window = FrameWindow(10_000, 1.0)
+        window.append(frame(0, key=True, at=0.0))
+        for second in range(1, 50):
+            window.append(frame(second, at=float(second)))
+        assert (window.base, window.edge, window.latest_key) == (0, 50, 0)
+
+    def test_bytes_are_bounded_also_within_a_group(self) -> None:
+        window = FrameWindow(1000, 1.0)
+        window.append(frame(0, key=True, size=400))
+        for number in range(1, 5):
+            window.append(frame(number, size=400))
+            assert window.bytes <= 1000
+        assert window.latest_key is None
+        assert window.base == 3
+
+    def test_a_frame_larger_than_the_bound_is_held_alone(self) -> None:
+        window = FrameWindow(100, 1.0)
+        window.append(frame(0, size=50))
+        window.append(frame(1, key=True, size=5000))
+        assert (len(window), window.base, window.latest_key) == (1, 1, 1)
+
+    def test_clear_forgets_all_and_keeps_counting(self) -> None:
+        window = FrameWindow(10_000, 1.0)
+        for number in range(3):
+            window.append(frame(number, key=True))
+        window.clear()
+        assert (len(window), window.bytes, window.base, window.edge) == (0, 0, 3, 3)
+        assert window.latest_key is None
+        window.append(frame(3))
+        window.append(frame(4, key=True))
+        assert [window.base, window.edge, window.latest_key] == [3, 5, 4]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.booleans(), st.integers(0, 900), st.floats(0, 3)),
+        st.just("clear"),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_bounds_hold_for_any_frames(steps: list[tuple[bool, int, float] | str]) -> None:
+    """Against a model that keeps everything."""
+    window = FrameWindow(2000, 1.0)
+    model: list[WindowFrame] = []
+    cleared = 0
+    now = 0.0
+    for step in steps:
+        if isinstance(step, str):
+            window.clear()
+            cleared = len(model)
+        else:
+            key, size, passed = step
+            now += passed
+            model.append(frame(len(model), key=key, at=now, size=size))
+            window.append(model[-1])
+        assert window.edge == len(model)
+        assert cleared <= window.base <= window.edge
+        held = model[window.base :]
+        assert [window[index] for index in range(window.base, window.edge)] == held
+        assert window.bytes == sum(len(one.envelope) for one in held)
+        assert window.bytes <= 2000 or len(held) == 1
+        keys = [index for index in range(window.base, window.edge) if model[index].key]
+        assert window.latest_key == (keys[-1] if keys else None)
+        if keys:
+            # Before the newest key frame only what is within the allowed lag.
+            assert all(one.arrived >= now - 1.0 for one in model[window.base : keys[-1]])
