@@ -8,10 +8,13 @@ whoever asked for them.
 from __future__ import annotations
 
 import _winapi
+import contextlib
 import ctypes
+import functools
 import math
 import os
 import sys
+import time
 from ctypes import wintypes
 from typing import Final
 
@@ -212,20 +215,21 @@ def reset_event(event: int) -> None:
 def wait_for(handle: int, timeout: float | None) -> bool:
     """Block until a handle is signalled, at most ``timeout`` seconds; whether it is.
 
-    In the main thread a console's Ctrl-C ends the wait early.
+    In the main thread, Ctrl-C is answered meanwhile.
     """
-    if timeout is None:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
         milliseconds = _winapi.INFINITE
-    else:
-        milliseconds = min(math.ceil(max(0.0, timeout) * 1000), _winapi.INFINITE - 1)
-    try:
+        if deadline is not None:
+            left = max(0.0, deadline - time.monotonic())
+            milliseconds = min(math.ceil(left * 1000), _winapi.INFINITE - 1)
         # Not WaitForSingleObject, which Ctrl-C does not interrupt.
-        found = _winapi.WaitForMultipleObjects([handle], False, milliseconds)
-    except InterruptedError:
-        return False
-    return found == _winapi.WAIT_OBJECT_0
+        with contextlib.suppress(InterruptedError):
+            found = _winapi.WaitForMultipleObjects([handle], False, milliseconds)
+            return found == _winapi.WAIT_OBJECT_0
 
 
+@functools.cache
 def session_id() -> int:
     """Number of the logon session, within which plain object names are known."""
     number = _DWORD()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Final
 
@@ -43,11 +42,12 @@ def path_of(name: str) -> str:
     return segment_posix.path_of(name)
 
 
-def open_descriptors() -> int:
-    """How many descriptors, on Windows handles, this process has."""
+def open_descriptors(pid: int | None = None) -> int:
+    """How many descriptors, on Windows handles, a process (this one) has."""
+    process = psutil.Process(pid)
     if sys.platform == "win32":
-        return psutil.Process().num_handles()
-    return len(os.listdir("/proc/self/fd"))
+        return process.num_handles()
+    return process.num_fds()
 
 
 _kept: list[StreamSegment] = []

@@ -72,10 +72,16 @@ class Acceptor(BaseAcceptor):
             # Until the next tick: whatever it is, asking at once would spin.
             self._exhausted = True
 
-    def tick(self) -> None:
-        """Renew the rate limit's allowance; withdraw a request that the gate allows no more."""
-        super().tick()
-        if self._request is not None and self._running and not self._gate.is_open():
+    def start(self) -> None:
+        """Begin to accept; the requests of workers that have more are to be withdrawn."""
+        super().start()
+        self._gate.recall()
+
+    def rearm(self) -> None:
+        """Keep a request under way if everything allows it; withdraw it when the gate does not."""
+        if self._request is None:
+            super().rearm()
+        elif self._running and not self._gate.is_open():
             self._request.cancel()
 
     def _completed(self, done: asyncio.Future[Any]) -> None:

@@ -71,6 +71,14 @@ class BalanceGate:
                 least = count
         return least
 
+    def recall(self) -> None:
+        """This worker is new and has none: ring all others, who may have asked for one too many."""
+        # SYNC POINT: the caller stored STATE; full fence; the others load it when rung.
+        full_fence()
+        for row in self._others:
+            if row[Column.STATE] == WorkerState.READY:
+                self._ringer.ring(row[Column.BELL], GATE_TOKEN)
+
     def tell(self) -> None:
         """This worker's count grew: ring those who waited for that."""
         open_gates(self._table, self._ringer)

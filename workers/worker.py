@@ -245,6 +245,9 @@ def _tune(sock: socket.socket, settings: ViewerSettings) -> None:
     """Options that bound what hides in the kernel for a peer that does not read."""
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_low_water)
+    else:
+        # What is sent and not acknowledged counts here, too.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.unsent_low_water)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         milliseconds = int(settings.user_timeout * 1000)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

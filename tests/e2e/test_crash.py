@@ -126,26 +126,28 @@ async def _killing_spree(relay: RelayProcess) -> list[Kill]:
 
 
 def _report(crowd: Crowd, kills: list[Kill]) -> None:
-    """Print how long pictures were gone."""
-    whole, network = [], []
+    """Print how long pictures were gone, and how it came to the worst."""
+    gone: list[tuple[float, Viewer, int, int]] = []
     for viewer in crowd.viewers:
-        for lost, back in _interruptions(viewer):
-            cause = max((kill.at for kill in kills if kill.at <= lost.closed + 0.01), default=0.0)
-            whole.append(back.first_frame - cause)
-            network.append(back.first_frame - back.asked)
-    assert whole, "no viewer was on any of the victims"
+        shown = [number for number, visit in enumerate(viewer.visits) if visit.first_frame]
+        for lost, back in itertools.pairwise(shown):
+            closed = viewer.visits[lost].closed
+            cause = max((kill.at for kill in kills if kill.at <= closed), default=closed)
+            gone.append((viewer.visits[back].first_frame - cause, viewer, lost, back))
+    assert gone, "no viewer was on any of the victims"
+    gone.sort(key=lambda each: each[0])
     print(
-        f"{len(kills)} kills, {len(whole)} interruptions; from kill to picture "
-        f"median {statistics.median(whole):.3f} s, worst {max(whole):.3f} s; of that "
-        f"from the successful attempt on median {statistics.median(network):.3f} s, "
-        f"worst {max(network):.3f} s"
+        f"{len(kills)} kills, {len(gone)} interruptions; from kill to picture "
+        f"median {statistics.median(each[0] for each in gone):.3f} s, worst {gone[-1][0]:.3f} s"
     )
-
-
-def _interruptions(viewer: Viewer) -> list[tuple[Visit, Visit]]:
-    """Pairs: a connection that had shown pictures, and the next one that did."""
-    shown = [visit for visit in viewer.visits if visit.first_frame]
-    return list(itertools.pairwise(shown))
+    _, viewer, lost, back = gone[-1]
+    start = viewer.visits[lost].closed
+    print(f"the worst, on {viewer.stream}, in seconds from its end:")
+    for visit in viewer.visits[max(0, lost - 3) : back + 1]:
+        times = (visit.asked, visit.opened, visit.first_frame, visit.closed)
+        words = ("asked", "opened", "picture", "closed")
+        known = [f"{word} {at - start:.3f}" for word, at in zip(words, times, strict=True) if at]
+        print("  ", *known, visit.code, visit.reason)
 
 
 def test_worker_of_a_remote_publisher_killed(

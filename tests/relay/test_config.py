@@ -90,7 +90,7 @@ class TestMistakes:
         with pytest.raises(SystemExit) as caught:
             parse_and_merge(argv, {}, "")
         assert caught.value.code == 2
-        assert len(capsys.readouterr().err.splitlines()) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
 
     @pytest.mark.parametrize(
         ("env", "message"),

@@ -75,8 +75,9 @@ class TestFiles:
         assert response.headers["Referrer-Policy"] == "no-referrer"
         assert "Access-Control-Allow-Origin" not in response.headers
 
-    def test_the_player_can_be_embedded(self, pages: RelayPages) -> None:
-        response = get(pages, "/player.js")
+    @pytest.mark.parametrize("path", ["/player.js", "/player/element.js"])
+    def test_the_player_and_its_modules_can_be_embedded(self, pages: RelayPages, path: str) -> None:
+        response = get(pages, path)
         assert response.content_type == "text/javascript; charset=utf-8"
         assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert response.headers["Cache-Control"] == "no-cache"

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import secrets
-import signal
 import socket
 import sys
 import time
@@ -29,6 +28,7 @@ import psutil
 from bus.names import instance_prefix
 from bus.reclaim import reclaim
 from bus.segment import list_objects
+from tests.platforms import WINDOWS, open_descriptors
 from workers.context import WorkerContext
 from workers.ports import Action, PageRequest, PageResponse, Peer
 from workers.settings import Limits, ViewerSettings
@@ -164,11 +164,19 @@ class Worker:
         assert self.control.poll(WATCHDOG), "the worker never became ready"
         assert msgpack.unpackb(self.control.recv_bytes()) == {"type": "ready"}
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal; after a SIGSTOP, return when it has stopped."""
-        os.kill(self.pid, number)
-        if number == signal.SIGSTOP:
+    def suspend(self) -> None:
+        """Let it hang; return when it does."""
+        self.usage.suspend()
+        if not WINDOWS:
             wait_until(lambda: self.usage.status() == psutil.STATUS_STOPPED, "worker stopped")
+
+    def resume(self) -> None:
+        """End `suspend`."""
+        self.usage.resume()
+
+    def kill(self) -> None:
+        """End it with no chance to clean up."""
+        self._process.kill()
 
     def drain(self, deadline: float = WATCHDOG) -> None:
         """Ask it to finish, as the supervisor does."""
@@ -192,7 +200,7 @@ class Worker:
     def memory(self) -> int:
         """Bytes of memory of its own, without the rings that it shares."""
         usage = self.usage.memory_info()
-        return int(usage.rss - usage.shared)
+        return int(usage.vms if WINDOWS else usage.rss - usage.shared)
 
     def cpu_seconds(self) -> float:
         """CPU time that it has used."""
@@ -200,8 +208,8 @@ class Worker:
         return float(times.user + times.system)
 
     def descriptors(self) -> int:
-        """How many file descriptors it has open."""
-        return int(self.usage.num_fds())
+        """How many file descriptors, on Windows handles, it has open."""
+        return open_descriptors(self.pid)
 
     def close(self) -> None:
         """End it by force if it still runs, and collect it."""
@@ -309,7 +317,7 @@ class Fleet:
             for worker in self.workers:
                 if worker.running:
                     # Stopped by a test that failed half-way, perhaps.
-                    worker.signal(signal.SIGCONT)
+                    worker.resume()
                     worker.drain(1.0)
             for worker in self.workers:
                 worker.join()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.platforms import posix_only
 from tests.workers.client import Client
 from tests.workers.crowd import Crowd
 from tests.workers.harness import Fleet, private_instance, wait_until
@@ -26,6 +25,8 @@ def viewers(fleet: Fleet) -> list[int]:
 def settled(fleet: Fleet, count: int) -> list[int]:
     """Viewers of each worker, once they are ``count`` together."""
     wait_until(lambda: fleet.total(Column.VIEWERS) == count, f"{count} viewers")
+    # Who left may still be about to close, and counts so long.
+    wait_until(lambda: fleet.total(Column.CONNECTIONS) == count, f"{count} connections")
     return viewers(fleet)
 
 
@@ -80,10 +81,12 @@ class TestBalance:
 class TestLosses:
     """A worker that hangs, dies or leaves takes no waiting connection with it."""
 
+    # On Windows it keeps the one connection that it had asked the kernel for before it hung.
+    @posix_only
     def test_one_hangs(self, start_fleet: Starter) -> None:
         fleet = start_fleet(workers=3)
         hung, *others = fleet.workers
-        hung.signal(signal.SIGSTOP)
+        hung.suspend()
         with Crowd(fleet.port) as crowd:
             # Its count is the smallest of all; its heartbeat says that it does not count.
             crowd.burst(400)
@@ -93,7 +96,7 @@ class TestLosses:
             )
             counts = [worker.row[Column.VIEWERS] for worker in others]
             assert max(counts) / min(counts) <= 1.1, counts
-            hung.signal(signal.SIGCONT)
+            hung.resume()
             before = hung.row[Column.HEARTBEAT_NS]
             wait_until(lambda: hung.row[Column.HEARTBEAT_NS] != before, "awake")
             crowd.trickle(20)
@@ -106,13 +109,13 @@ class TestLosses:
             # Knocking raises when a connection is refused.
             crowd.knock(250)
             wait_until(lambda: victim.row[Column.ACCEPTED] > 5, "the victim has accepted some")
-            victim.signal(signal.SIGKILL)
+            victim.kill()
             crowd.knock(250)
             crowd.enter()
             assert crowd.lost <= victim.row[Column.ACCEPTED]
             crowd.burst(50)
             assert len(crowd.viewers) >= 550 - victim.row[Column.ACCEPTED]
-        assert victim.join() == -signal.SIGKILL
+        assert victim.join() != 0
 
     def test_one_leaves_in_order(self, start_fleet: Starter) -> None:
         fleet = start_fleet(workers=2)
@@ -166,7 +169,9 @@ class TestLimits:
             crowd.burst(5, source="127.0.0.2")
             assert len(crowd.viewers) == 5
 
+    @posix_only
     def test_no_descriptors_left_is_a_pause_and_no_refusal(self, start_fleet: Starter) -> None:
+        resource = pytest.importorskip("resource")
         fleet = start_fleet()
         pid = fleet.worker.pid
         with stage(fleet) as scene, Crowd(fleet.port) as crowd:

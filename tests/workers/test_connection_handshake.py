@@ -187,7 +187,7 @@ class TestUpgrades:
         client = scene.connect()
         client.dribble(HANDSHAKE)
         assert client.sock.recv(4096).startswith(b"HTTP/1.1 101 ")
-        assert scene.count(Column.HANDSHAKES) == 2
+        scene.counted(Column.HANDSHAKES, 2)
 
     def test_compression_is_declined(self, scene: Scene) -> None:
         client = scene.connect()

@@ -39,6 +39,20 @@ def connect(scene: Scene, stream: str = "remote", query: str = "", **hello: Any)
     return client
 
 
+def start(scene: Scene) -> Client:
+    """A publisher whose first key frame is in the ring, so that no viewer asks for one."""
+    client = connect(scene)
+    publish(client, envelope(0, key=True))
+    settle(client)
+    return client
+
+
+def settle(publisher: Client) -> None:
+    """Return when the worker has handled all that the publisher sent; it was asked nothing."""
+    publisher.say({"type": "ping", "t0": 8})
+    assert publisher.expect("pong")["t0"] == 8
+
+
 def watch(scene: Scene, stream: str = "remote") -> Client:
     """A viewer of a live stream."""
     client = scene.connect().upgrade(f"/view/{stream}")
@@ -105,9 +119,8 @@ class TestPublishing:
             assert publisher.expect("key") == {"type": "key"}
 
     def test_hello_again_changes_the_stream(self, scene: Scene) -> None:
-        publisher = connect(scene)
+        publisher = start(scene)
         client = watch(scene)
-        publish(publisher, envelope(0, key=True))
         publisher.say(HELLO | {"init": b"new", "width": 128})
         publisher.expect("ok")
         publish(publisher, envelope(1))
@@ -137,21 +150,20 @@ class TestKeyRequests:
     """Viewers' wishes for key frames reach the publisher, each once."""
 
     def test_once_for_each_wish(self, scene: Scene) -> None:
-        publisher = connect(scene)
+        publisher = start(scene)
         first, second = watch(scene), watch(scene)
-        publish(publisher, envelope(0, key=True))
         for client in (first, second):
             assert client.picture().seq == 0
         for client in (first, second, first):
             client.say({"type": "key"})
+            client.say({"type": "ping", "t0": 8})
+            client.expect("pong")
         assert publisher.expect("key") == {"type": "key"}
         publish(publisher, envelope(1))
         publish(publisher, envelope(2, key=True))
         for client in (first, second):
             assert client.picture().seq == 2
-        # Nothing more was asked meanwhile: the next answer is the pong.
-        publisher.say({"type": "ping", "t0": 8})
-        assert publisher.expect("pong")["t0"] == 8
+        settle(publisher)
         second.say({"type": "key"})
         publisher.expect("key")
 

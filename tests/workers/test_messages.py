@@ -113,7 +113,7 @@ class TestParsing:
             b"\x91" * 100_000,
             b"\xdf\xff\xff\xff\xff",
         ],
-        ids=repr,
+        ids=lambda data: repr(data)[:40],
     )
     def test_anything_else_is_the_peers_error(self, data: bytes) -> None:
         with pytest.raises(PeerError, match="must be a msgpack map with a 'type'") as refused:

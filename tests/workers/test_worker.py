@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from bus.names import workers_object
-from bus.segment_posix import list_objects
+from bus.segment import list_objects
 from tests.workers.client import Client
 from tests.workers.crowd import Crowd
 from tests.workers.harness import Fleet, wait_until

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _overlapped  # type: ignore[import-not-found]
-import _winapi
 import asyncio
 import os
 import socket
@@ -138,17 +137,14 @@ async def _accept_with_event(
 ) -> None:
     loop = asyncio.get_running_loop()
     proactor: Any = getattr(loop, "_proactor")  # noqa: B009
-    event = _overlapped.CreateEvent(None, True, False, None)
-    overlapped = _overlapped.Overlapped(event)
-    try:
-        overlapped.AcceptEx(listener.fileno(), connection.fileno())
-        ready = proactor.wait_for_handle(event)
-        await asyncio.wait((ready, stop), return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            overlapped.cancel()
-            await ready
-        overlapped.getresult(True)
-    finally:
-        _winapi.CloseHandle(event)
+    # It makes an event of its own, and closes it when it goes.
+    overlapped = _overlapped.Overlapped()
+    overlapped.AcceptEx(listener.fileno(), connection.fileno())
+    ready = proactor.wait_for_handle(overlapped.event)
+    await asyncio.wait((ready, stop), return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        overlapped.cancel()
+        await ready
+    overlapped.getresult(True)
     handle = listener.fileno().to_bytes(8, "little")
     connection.setsockopt(socket.SOL_SOCKET, _overlapped.SO_UPDATE_ACCEPT_CONTEXT, handle)
