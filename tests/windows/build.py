@@ -19,6 +19,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ _WINE_FOLDERS: Final = ("/usr/lib/wine", "/usr/lib64/wine", "/opt/wine-stable/bi
 _SYSTEM_PACKAGES: Final = Path(__file__).parents[1] / "system_packages.sh"
 _DEADLINE: Final = 600.0
 """Seconds for any one step; the longest, a download, takes a fraction."""
+_KEPT_UNUSED: Final = 7 * 24 * 3600.0
 
 
 class Unavailable(Exception):
@@ -92,6 +94,7 @@ def build() -> Build:
         with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent) as temporary:
             made = Build(Path(temporary, "build"), wine, server)
             _make(made)
+            _forget_unused(folder.parent)
             try:
                 made.folder.rename(folder)
             except OSError:
@@ -99,6 +102,16 @@ def build() -> Build:
                     raise
                 # Another run was faster; both are the same.
     return finished
+
+
+def _forget_unused(cache: Path) -> None:
+    """Remove builds of other recipes that nobody has run for a week."""
+    for folder in cache.glob("windows-python-*"):
+        # Each run makes a folder in there, and removes it.
+        runs = folder / "runs"
+        used = (runs if runs.is_dir() else folder).stat().st_mtime
+        if time.time() - used > _KEPT_UNUSED:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _cache() -> Path:

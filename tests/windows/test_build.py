@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -43,6 +44,17 @@ def test_a_step_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
         module._run(["sh", "-c", "echo much; echo no such thing >&2; exit 3"], "doing it")
     with pytest.raises(Unavailable, match=r"^doing it failed: .*nothing-here"):
         module._run([tmp_path / "nothing-here"], "doing it")
+
+
+def test_builds_that_nobody_uses_go(tmp_path: Path) -> None:
+    old, used, new = (tmp_path / f"windows-python-{name}" for name in ("old", "used", "new"))
+    for folder in (old, used, new):
+        folder.mkdir()
+    (used / "runs").mkdir()
+    for folder in (old, used):
+        os.utime(folder, (0, 0))
+    module._forget_unused(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [new, used]
 
 
 def test_everything_that_goes_in_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:

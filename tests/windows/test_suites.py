@@ -28,7 +28,7 @@ _RING: Final = set((ROOT / "tests/bus").glob("test_ring*.py"))
 def run(windows: WindowsPython, files: set[Path], mark: str) -> Counter[str]:
     """How many tests of some files passed and were skipped; none may fail."""
     report = windows.folder / "report.xml"
-    options = ["-p", "no:cacheprovider", "-q", "-m", mark, "--junitxml", report]
+    options = ("-p", "no:cacheprovider", "-q", "-m", mark, "--junitxml", report)
     outcome = windows.run_module("pytest", *options, *sorted(files), patience=PATIENCE)
     assert outcome.code == 0, outcome.stdout + outcome.stderr
     counts: Counter[str] = Counter()
