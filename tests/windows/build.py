@@ -198,8 +198,11 @@ def _download(folder: Path, requirements: list[str]) -> None:
 def _unpack_interpreter(archive: zipfile.ZipFile, python: Path, libraries: Path) -> None:
     for member in archive.infolist():
         folder, _, name = member.filename.rpartition("/")
-        # Wine has the C runtime's forwarders (api-ms-…) itself.
-        if folder == "deploy_libs" and name and not name.startswith("api-ms-"):
+        # Wine has the C runtime's forwarders (api-ms-…) itself, and only half of WMI, which
+        # Python does without when its module is missing.
+        if folder != "deploy_libs" or name.startswith("api-ms-") or name == "_wmi.pyd":
+            continue
+        if name:
             place = libraries if name.endswith(".pyd") else python
             (place / name).write_bytes(archive.read(member))
 
