@@ -42,9 +42,7 @@ class ServerSettings:
     instance: str = option(
         DEFAULT_INSTANCE, "name that same-host programs find the relay by", check=check_instance
     )
-    engine: str = option(
-        "auto", "how frames are sent to viewers", choices=("auto", "asyncio", "uring")
-    )
+    engine: str = option("auto", "how frames are sent to viewers", choices=("auto", "asyncio"))
     demo: bool = option(False, "also publish a test pattern as stream 'demo'")
     log_level: str = option(
         "info", "least severe messages to log", choices=("debug", "info", "warning", "error")

@@ -37,7 +37,7 @@ class WorkerContext:
         pages: plain HTTP.
         limits: what it accepts from strangers.
         viewer: how it treats viewers.
-        engine: ``auto``, ``asyncio`` or ``uring``.
+        engine: ``auto`` or ``asyncio``.
     """
 
     instance: str

@@ -84,7 +84,7 @@ class Column(IntEnum):
     KEY_REQUESTS = 37
 
 
-ENGINES: Final = ("", "asyncio", "uring")
+ENGINES: Final = ("", "asyncio")
 """Names behind Column.ENGINE."""
 
 

@@ -6,8 +6,9 @@ bytes that the kernel has not taken, so "paused" is "in flight":
 * uvloop and the selector loop try to send at once and pause only when bytes are left over;
 * the Proactor loop hands the very `bytes` object to WSASend and pauses until it completes.
 
-Nothing is ever appended behind a frame in flight but control messages, so no transport
-copies a frame, and what a connection can hold is one frame.
+Nothing is ever appended behind a frame in flight but control messages, so what a connection
+can hold is one frame. uvloop and Proactor refer to the frame's own bytes; the selector loop of
+Python before 3.12 copies the part that the kernel did not take.
 """
 
 from __future__ import annotations
