@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 _EVENTS_PER_TURN: Final = 64
 """Ring records handled before other connections of the worker get their turn."""
 _KEY_REQUEST_INTERVAL: Final = 0.5
-"""Seconds between two requests of this worker for a key frame."""
+"""Seconds between two requests of this worker for a key frame that somebody waits for."""
+_LATE_KEY_REQUEST_INTERVAL: Final = 2.0
+"""The same where it only lets a late viewer skip: key frames cost everybody else bytes."""
 _SILENCE: Final = 1.0
 """Seconds without a record after which the publisher's lock is looked at."""
 
@@ -64,6 +66,7 @@ class Hub:
     __slots__ = (
         "_at_edge",
         "_call_soon",
+        "_ending",
         "_engine",
         "_last_key_request",
         "_last_record",
@@ -97,6 +100,8 @@ class Hub:
         self.viewers: set[HubViewer] = set()
         self.window = FrameWindow(settings.window, settings.max_lag)
         self._at_edge: dict[HubViewer, None] = {}
+        # Who still has frames due before the message that the stream has ended.
+        self._ending: dict[HubViewer, bytes] = {}
         self._engine = engine
         self._settings = settings
         self._row = row
@@ -122,9 +127,7 @@ class Hub:
             self.pump()
         self.viewers.add(viewer)
         self._subscription.set_viewers(len(self.viewers))
-        # Pictures of a publisher that is gone are no live stream.
-        first = None if self._live else self.window.edge
-        viewer.position.join(self.window, time.monotonic(), first=first)
+        viewer.position.join(self.window, time.monotonic(), first=self._first())
         if not viewer.raw or self._live:
             self._introduce(viewer)
         self.advance(viewer)
@@ -133,8 +136,13 @@ class Hub:
         """Stop serving a viewer."""
         self.viewers.discard(viewer)
         self._at_edge.pop(viewer, None)
+        self._ending.pop(viewer, None)
         self._count_skips(viewer)
         self._subscription.set_viewers(len(self.viewers))
+
+    def _first(self) -> int:
+        """Index of the first frame to start with: pictures after the end are no live stream."""
+        return 0 if self._live else self.window.edge
 
     def _introduce(self, viewer: HubViewer) -> None:
         metadata = self._metadata
@@ -150,10 +158,11 @@ class Hub:
         """Send the viewer nothing: its tab is hidden."""
         viewer.position.pause()
         self._at_edge.pop(viewer, None)
+        self._say_ended(viewer)
 
     def resume(self, viewer: HubViewer) -> None:
         """Send to the viewer again, from the newest key frame."""
-        viewer.position.resume(self.window, time.monotonic())
+        viewer.position.resume(self.window, time.monotonic(), first=self._first())
         self.advance(viewer)
 
     def decoder_needs_key(self, viewer: HubViewer) -> None:
@@ -172,8 +181,12 @@ class Hub:
                     self._want_key(now)
                 elif position.at_edge(window):
                     self._at_edge[viewer] = None
+                if self._ending:
+                    self._say_ended(viewer)
                 break
             self._send(viewer, index)
+        if position.late:
+            self._want_key(now, _LATE_KEY_REQUEST_INTERVAL)
         if position.skipped:
             self._count_skips(viewer)
 
@@ -189,8 +202,8 @@ class Hub:
         for cause, count in viewer.position.take_skipped().items():
             self._row.add(_SKIP_COLUMN[cause], count)
 
-    def _want_key(self, now: float) -> None:
-        if self._live and now - self._last_key_request >= _KEY_REQUEST_INTERVAL:
+    def _want_key(self, now: float, interval: float = _KEY_REQUEST_INTERVAL) -> None:
+        if self._live and now - self._last_key_request >= interval:
             self._last_key_request = now
             self._row.add(Column.KEY_REQUESTS)
             self._subscription.want_key()
@@ -241,6 +254,7 @@ class Hub:
         self._last_record = now = time.monotonic()
         self.window.clear()
         self._at_edge.clear()
+        self._ending.clear()
         for viewer in self.viewers:
             if viewer.position.state is not ViewerState.HIDDEN:
                 viewer.position.join(self.window, now)
@@ -253,7 +267,15 @@ class Hub:
         message = messages.ended(self.stream, reason)
         for viewer in self.viewers:
             if not viewer.raw:
-                viewer.channel.control(message)
+                self._ending[viewer] = message
+                if not viewer.position.behind(self.window):
+                    self._say_ended(viewer)
+
+    def _say_ended(self, viewer: HubViewer) -> None:
+        """Tell a viewer that the stream has ended, now that no frame is due to it."""
+        message = self._ending.pop(viewer, None)
+        if message is not None:
+            viewer.channel.control(message)
 
     def _record(self, record: Record) -> None:
         now = time.monotonic()
@@ -320,6 +342,8 @@ class Hub:
             self.pump()
         if self._live and any(viewer.position.needs_key for viewer in self.viewers):
             self._want_key(now)
+        elif self._live and any(viewer.position.late for viewer in self.viewers):
+            self._want_key(now, _LATE_KEY_REQUEST_INTERVAL)
 
     def close(self) -> None:
         """Let go of the stream."""

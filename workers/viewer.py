@@ -7,7 +7,8 @@ Rules:
 2. It never gets a delta frame whose predecessors it missed: after any gap the next frame it
    is sent is a key frame.
 3. It holds the live edge: when the next frame has waited for longer than the allowed lag,
-   the viewer goes to the newest key frame, or waits for one.
+   the viewer goes to the newest key frame. While there is none newer than what it was sent,
+   it goes on in order (a late picture moves, a skipped one would freeze) and is `late`.
 4. Every frame it was not sent is counted, with the cause.
 
 States::
@@ -57,14 +58,16 @@ class ViewerPosition:
     Attributes:
         state: where it is.
         position: index of the frame it is sent next.
+        late: whether it is behind by more than the allowed lag, with no key frame to go to.
         skipped: frames not sent, by cause, since the last `take_skipped`.
     """
 
-    __slots__ = ("_cause", "_first", "_since", "_wait_from", "position", "skipped", "state")
+    __slots__ = ("_cause", "_first", "_since", "_wait_from", "late", "position", "skipped", "state")
 
     def __init__(self, now: float) -> None:
         self.state = ViewerState.WAITING
         self.position = 0
+        self.late = False
         self.skipped: Counter[SkipCause] = Counter()
         # A frame's age counts from here at the earliest: who joins at a key frame of
         # some seconds ago is not late, unless it takes long over catching up.
@@ -84,24 +87,31 @@ class ViewerPosition:
         """Whether the next frame of the stream is the next it is sent."""
         return self.state is ViewerState.LIVE and self.position == window.edge
 
-    def join(self, window: FrameWindow, now: float, *, first: int | None = None) -> None:
+    def behind(self, window: FrameWindow) -> bool:
+        """Whether frames that are held are still due to it."""
+        if self.state is ViewerState.WAITING:
+            return window.latest_key is not None and window.latest_key >= self._wait_from
+        return self.state is ViewerState.LIVE and self.position < window.edge
+
+    def join(self, window: FrameWindow, now: float, *, first: int = 0) -> None:
         """Start, or start again after all frames became void, with the newest key frame.
 
         Args:
             window: the stream's frames.
             now: monotonic seconds.
-            first: index of the first frame that may be sent; None: any that is held.
+            first: index of the first frame that may be sent, among those that are held.
         """
         cause = SkipCause.NETWORK if self.state is ViewerState.LIVE else self._cause
         if cause is not None:
             self.skipped[cause] += window.edge - self.position
-        self._first = window.base if first is None else first
+        self._first = max(window.base, first)
         self._wait(self._first, now, None)
         self.position = window.edge
 
     def _wait(self, first: int, now: float, cause: SkipCause | None) -> None:
         """Send nothing before a key frame of index ``first`` or later."""
         self.state = ViewerState.WAITING
+        self.late = False
         self._cause = cause
         self._wait_from = first
         self._since = now
@@ -114,11 +124,19 @@ class ViewerPosition:
     def pause(self) -> None:
         """Send nothing until `resume`."""
         self.state = ViewerState.HIDDEN
+        self.late = False
 
-    def resume(self, window: FrameWindow, now: float) -> None:
-        """Start again after `pause`, with the newest key frame, be it an old one."""
+    def resume(self, window: FrameWindow, now: float, *, first: int = 0) -> None:
+        """Start again after `pause`, with the newest key frame, be it an old one.
+
+        Args:
+            window: the stream's frames.
+            now: monotonic seconds.
+            first: index of the first frame that may be sent, among those that are held.
+        """
         if self.state is ViewerState.HIDDEN:
-            self._wait(max(self._first, window.base), now, SkipCause.HIDDEN)
+            self._first = max(self._first, window.base, first)
+            self._wait(self._first, now, SkipCause.HIDDEN)
 
     def next_index(self, window: FrameWindow, now: float, max_lag: float) -> int | None:
         """Index of the frame to send now, or None when there is none to send.
@@ -127,11 +145,11 @@ class ViewerPosition:
         """
         if self.state is ViewerState.LIVE:
             self._hold_the_edge(window, now, max_lag)
+        if not self.behind(window):
+            return None
         if self.state is ViewerState.WAITING:
             self._start(window, now)
-        if self.state is ViewerState.LIVE and self.position < window.edge:
-            return self.position
-        return None
+        return self.position
 
     def sent(self, index: int) -> None:
         """Frame ``index`` is on its way."""
@@ -139,17 +157,19 @@ class ViewerPosition:
 
     def _hold_the_edge(self, window: FrameWindow, now: float, max_lag: float) -> None:
         if self.position >= window.edge:
-            return
-        if self.position >= window.base:
+            self.late = False
+        elif self.position < window.base:
+            self.need_key(window, SkipCause.NETWORK)
+        else:
             waiting_since = max(window[self.position].arrived, self._since)
-            if now - waiting_since <= max_lag:
-                return
-        self.need_key(window, SkipCause.NETWORK)
+            self.late = now - waiting_since > max_lag
+            key = window.latest_key
+            if self.late and key is not None and key > self.position:
+                self.need_key(window, SkipCause.NETWORK)
 
     def _start(self, window: FrameWindow, now: float) -> None:
         key = window.latest_key
-        if key is None or key < self._wait_from:
-            return
+        assert key is not None
         if self._cause is not None:
             self.skipped[self._cause] += max(0, key - self.position)
             self._cause = None

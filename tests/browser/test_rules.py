@@ -31,6 +31,15 @@ window.VideoDecoder = class {
 """
 
 
+WAITS: Final = """
+Math.random = () => 1;
+window.waits = [];
+const wait = window.setTimeout;
+window.setTimeout = (act, delay) => (waits.push(delay), wait(act, 0));
+"""
+"""All waiting is the longest that chance allows; it is written down, and over at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clip:
     """The clip as a publisher sends it; the first packet alone is a key frame."""
@@ -148,6 +157,28 @@ def test_closed_by_the_relay_it_comes_back(
     assert (stats["reconnects"], stats["skips"]) == (1, 0)
     seen = relay.player.page.evaluate("seen.states")
     assert [each for each in seen if each[0] == "reconnecting"] == [["reconnecting", said]]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "waits"), [(1, [250, 250, 250, 250]), (0, [250, 500, 1000, 2000])]
+)
+def test_a_picture_makes_up_for_earlier_failures(
+    context: BrowserContext, clip: Clip, pictures: int, waits: list[int]
+) -> None:
+    """However often a worker dies, its viewers are back at once; a useless relay is spared."""
+    context.add_init_script(WAITS)
+    relay = FakeRelay(context)
+    for dialled in range(1, len(waits) + 1):
+        relay.wait_dialled(dialled)
+        relay.hello(CLIP_CODEC, clip.init)
+        if pictures:
+            relay.frame(0, clip.packets[0], key=True)
+            relay.player.wait(f"s.state === 'live' && s.painted === {dialled}")
+        else:
+            relay.player.wait("s.state === 'connecting' && s.codec")
+        relay.sockets[-1].close(code=1011)
+        relay.player.wait(f"s.state !== 'live' && waits.length === {dialled}")
+    assert relay.player.page.evaluate("waits") == waits
 
 
 def test_busy_relay_is_left_in_peace(context: BrowserContext, clip: Clip) -> None:

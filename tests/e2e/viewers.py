@@ -28,7 +28,7 @@ _BACKOFF: Final = 0.25
 _BACKOFF_MAX: Final = 8.0
 _RESTART_SPREAD: Final = 0.5
 _BUSY: Final = 2.0
-_HEALTHY: Final = 1.0
+_LASTED: Final = _BACKOFF_MAX
 _PING_AFTER_TICKS: Final = 5
 _REPORT_TICKS: Final = 5
 _GOODBYE: Final = 10.0
@@ -218,7 +218,7 @@ class Viewer:
             await self._stay(visit)
             if self._leaving or visit.code == 1008 or not self.faithful:
                 return
-            if visit.opened and visit.closed - visit.opened > _HEALTHY:
+            if visit.first_frame or (visit.opened and visit.closed - visit.opened > _LASTED):
                 attempt = 0
             await asyncio.sleep(retry_delay(visit.code, attempt))
             attempt += 1

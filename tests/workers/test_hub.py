@@ -157,6 +157,56 @@ class TestPublishers:
         for _ in range(4):
             viewer.fake.complete()
         assert viewer.numbers == [0, 1, 2, 3]
+        assert viewer.kinds == ["ended", "live", "hello", *["frame"] * 4, "ended"]
+
+    def test_who_cannot_take_the_last_frames_is_told_at_once(self, make_stage: MakeStage) -> None:
+        stage = make_stage(slow=True)
+        hides, stuck = stage.view(), stage.view()
+        stage.start()
+        stage.frame(key=True)
+        stage.frame()
+        stage.end()
+        assert hides.kinds[-1] == stuck.kinds[-1] == "frame"
+        stage.hub.pause(hides)
+        stage.hub.decoder_needs_key(stuck)
+        stuck.fake.complete()
+        assert hides.kinds[-1] == stuck.kinds[-1] == "ended"
+
+    def test_a_new_publisher_while_the_last_frames_are_due(self, make_stage: MakeStage) -> None:
+        stage = make_stage(slow=True)
+        viewer = stage.view()
+        stage.start()
+        stage.frame(key=True)
+        stage.frame()
+        stage.end()
+        stage.start(epoch=2)
+        stage.frame(key=True)
+        viewer.fake.complete()
+        assert viewer.kinds == ["ended", "live", "hello", "frame", "live", "hello", "frame"]
+
+    def test_who_shows_itself_after_the_end_gets_no_old_picture(
+        self, make_stage: MakeStage
+    ) -> None:
+        stage = make_stage()
+        viewer = stage.view()
+        stage.start()
+        stage.frame(key=True)
+        stage.hub.pause(viewer)
+        stage.end()
+        stage.hub.resume(viewer)
+        assert viewer.kinds[-1] == "ended"
+
+    def test_a_late_viewer_asks_for_a_key_frame_now_and_then(self, make_stage: MakeStage) -> None:
+        stage = make_stage(slow=True, max_lag=-1.0)
+        viewer = stage.view()
+        stage.start()
+        for number in range(4):
+            stage.frame(key=number == 0)
+        viewer.fake.complete()
+        assert viewer.numbers == [0, 1]
+        for tenth in range(40):
+            stage.hub.tick(1e6 + tenth / 10)
+        assert stage.subscription.keys_wanted == 1 + 2
 
     def test_a_silent_publisher_is_looked_at(self, make_stage: MakeStage) -> None:
         stage = make_stage()
@@ -387,8 +437,8 @@ def check(viewer: FakeViewer) -> None:
         elif message == {"type": RESUMED}:
             # Its decoder is new: the newest key frame may be one that it has seen.
             previous = None
-        elif isinstance(message, dict) and message["type"] == "hello":
-            described, previous = True, None
+        elif isinstance(message, dict) and message["type"] in ("hello", "ended"):
+            described, previous = message["type"] == "hello", None
 
 
 @given(

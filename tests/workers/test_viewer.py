@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,9 +72,12 @@ class TestStarting:
             table.now += 0.5
         table.viewer.join(table.window, table.now)
         assert [table.take() for _ in range(10)] == list(range(10))
-        table.now += LAG + 0.1
-        assert table.take() is None
-        assert table.viewer.needs_key
+        table.now += LAG
+        assert table.take() == 10
+        assert not table.viewer.late
+        table.now += 0.1
+        assert table.take() == 11
+        assert table.viewer.late
 
     def test_joining_again_takes_only_what_comes_after_a_clear(self) -> None:
         table = Table()
@@ -115,17 +119,36 @@ class TestLag:
         assert table.take_all() == [5, 6]
         assert table.viewer.take_skipped() == Counter({SkipCause.NETWORK: 4})
 
-    def test_without_a_newer_key_frame_it_waits_for_one(self) -> None:
+    def test_without_a_newer_key_frame_it_goes_on_in_order(self) -> None:
+        table = self.start()
+        table.frames("ddd")
+        table.now = LAG + 0.1
+        assert table.take() == 1
+        assert table.viewer.late
+        assert not table.viewer.needs_key
+        table.frames("Kd")
+        assert table.take_all() == [4, 5]
+        assert table.viewer.take_skipped() == Counter({SkipCause.NETWORK: 2})
+        assert not table.viewer.late
+
+    def test_who_has_caught_up_is_late_no_more(self) -> None:
         table = self.start()
         table.frames("dd")
         table.now = LAG + 0.1
-        assert table.take() is None
-        assert table.viewer.needs_key
-        table.frames("d")
-        assert table.take() is None
-        table.frames("K")
-        assert table.take() == 4
-        assert table.viewer.take_skipped() == Counter({SkipCause.NETWORK: 3})
+        assert table.take_all() == [1, 2]
+        assert not table.viewer.late
+
+    @pytest.mark.parametrize("leave", ["hide", "lose"])
+    def test_who_is_sent_nothing_is_not_late(self, leave: str) -> None:
+        table = self.start()
+        table.frames("dd")
+        table.now = LAG + 0.1
+        assert table.take() == 1
+        if leave == "hide":
+            table.viewer.pause()
+        else:
+            table.viewer.need_key(table.window, SkipCause.DECODER)
+        assert not table.viewer.late
 
     def test_at_the_edge_no_time_is_lag(self) -> None:
         table = self.start()
@@ -183,6 +206,16 @@ class TestHidden:
         table.viewer.need_key(table.window, SkipCause.DECODER)
         table.frames("K")
         assert table.take_all() == []
+
+    def test_resume_after_the_end_goes_back_to_nothing(self) -> None:
+        table = TestLag().start()
+        table.viewer.pause()
+        table.frames("dd")
+        table.viewer.resume(table.window, 0.0, first=table.window.edge)
+        assert table.take_all() == []
+        table.frames("K")
+        assert table.take_all() == [3]
+        assert table.viewer.take_skipped() == Counter({SkipCause.HIDDEN: 2})
 
     def test_resume_goes_back_to_nothing_that_it_was_not_to_have(self) -> None:
         """Who joined after the end of a stream gets none of its old pictures, now or later."""
@@ -256,7 +289,9 @@ def test_rules_hold_for_any_sequence(steps: list[str | float], bound: int) -> No
             if index in keys:
                 started = table.now
             # Rule 3; who catches up from a key frame has that long from there.
-            assert table.now - max(window[index].arrived, started) <= LAG
+            if table.now - max(window[index].arrived, started) > LAG:
+                assert viewer.late
+                assert window.latest_key is None or window.latest_key <= index
             # Going back, after a pause, it starts again: what follows is sent or skipped anew.
             sent = {earlier for earlier in sent if earlier < index} | {index}
             previous = index

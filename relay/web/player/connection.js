@@ -12,7 +12,7 @@ const BACKOFF_MS = 250;
 const BACKOFF_CAP_MS = 8000;
 const RESTART_SPREAD_MS = 500; //   code 1012: come back at once, but not all in the same instant
 const BUSY_MS = 2000; //            code 1013: come back later
-const HEALTHY_MS = 1000; //         a connection that lasted this long forgets earlier failures
+const LASTED_MS = BACKOFF_CAP_MS; // of use, too: a connection that waited this long for a picture
 const PING_AFTER_TICKS = 5;
 const DEAD_AFTER_TICKS = 15; //     ticks of one second without a byte
 
@@ -104,6 +104,11 @@ export class Connection {
     if (this.#url && !this.#socket) this.#dial();
   }
 
+  /** This connection is of use: the next failure counts as the first. */
+  forgetFailures() {
+    this.#attempt = 0;
+  }
+
   /** @param {Record<string, string|number|null>} message */
   send(message) {
     if (this.isOpen) this.#socket?.send(pack(message));
@@ -170,7 +175,7 @@ export class Connection {
       return;
     }
     const lasted = this.#openedAt ? performance.now() - this.#openedAt : 0;
-    if (lasted > HEALTHY_MS) this.#attempt = 0;
+    if (lasted > LASTED_MS) this.forgetFailures();
     const delay = retryDelay(code, this.#attempt++);
     this.retryAt = performance.now() + delay;
     if (!this.#held) this.#timer = setTimeout(() => this.#dial(), delay);

@@ -315,7 +315,9 @@ export class Session {
     const offset = this.#hello?.offset_us ?? 0;
     this.#latencyMs = (this.#clock.nowUs() - (frame.capture - offset)) / 1000;
     this.#firstFrameMs ??= this.shownAt - this.#startedAt;
-    if (this.#onAir && !this.#hidden && !this.#refusing) this.#setState("live");
+    if (!this.#onAir || this.#hidden || this.#refusing) return;
+    this.#link.forgetFailures();
+    this.#setState("live");
   }
 
   #restartFirstFrame() {
