@@ -119,6 +119,7 @@ class IngestSession:
                 fps=hello.fps,
                 init=hello.init,
                 instance=self._streams.instance,
+                capacity=self._streams.limits.publish_ring,
                 takeover=self._takeover,
                 kind="ws",
                 address=self._connection.address,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bus.layout import CAPACITY_DEFAULT, CAPACITY_MIN
+
 __all__ = ["Limits", "ViewerSettings", "option"]
 
 KIB: Final = 1024
@@ -21,9 +23,15 @@ def option(default: Any, help: str, **metadata: Any) -> Any:  # noqa: A002
     Args:
         default: value when nobody sets it; its type is the option's type.
         help: one line that says what it is, with the unit.
-        **metadata: ``choices``, ``minimum``, ``maximum``, ``secret``.
+        **metadata: ``choices``, ``minimum``, ``maximum``, ``secret``, and
+            ``check``, which raises ValueError for what it does not take.
     """
     return field(default=default, metadata={"help": help, **metadata})
+
+
+def _check_power_of_two(value: int) -> None:
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,13 @@ class Limits:
     )
     max_publish_message: int = option(
         4 * MIB, "bytes of the largest frame that a remote publisher may send", minimum=1024
+    )
+    publish_ring: int = option(
+        CAPACITY_DEFAULT,
+        "bytes of shared memory for each remotely published stream; a power of two "
+        "that holds more than one group of pictures",
+        minimum=CAPACITY_MIN,
+        check=_check_power_of_two,
     )
     max_viewer_message: int = option(
         4 * KIB, "bytes of the largest message that a viewer may send", minimum=128

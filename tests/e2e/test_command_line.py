@@ -126,6 +126,7 @@ def test_supervisor_with_a_bad_environment(
         ("[viewer]\nmax_lag = true", "max_lag"),
         ("[viewer]\nmax_lag = -1", "max_lag"),
         ("[limits]\nmax_viewers = 1.5", "max_viewers"),
+        ("[limits]\npublish_ring = 100000", "power of two"),
         ("[[auth.tokens]]\nstreams = ['x']", "token"),
         ("[[auth.tokens]]\ntoken = 'a'\nallow = ['fly']", "allow"),
         ("[[auth.tokens]]\ntoken_file = '/nowhere'", "/nowhere"),

@@ -377,13 +377,17 @@ class TestRefusals:
             viewer.expect("ended")
 
     def test_larger_than_the_ring_takes(self, start_fleet: Callable[..., Fleet]) -> None:
-        with stage(start_fleet(limits=Limits(max_publish_message=8 << 20))) as scene:
+        with stage(start_fleet(limits=Limits(publish_ring=1 << 16))) as scene:
             publisher = connect(scene)
-            publish(publisher, envelope(0, b"x" * (5 << 20), key=True))
+            viewer = watch(scene)
+            publish(publisher, fits := envelope(0, b"x" * 10_000, key=True))
+            assert viewer.binary() == fits
+            publish(publisher, envelope(1, b"x" * 20_000, key=True))
             code, reason = publisher.read_close()
             assert code == 1009
             assert "does not fit" in reason
             scene.refused(Column.REFUSED_LIMIT)
+            viewer.expect("ended")
 
     def test_a_bad_name_is_refused_before_hello(self, scene: Scene) -> None:
         client = scene.connect().upgrade("/publish/a%2Fb")
