@@ -17,7 +17,7 @@ from bus.errors import InvalidName
 from bus.names import check_stream
 from bus.stream import StreamInfo
 from relay.api import streams_json, workers_json
-from relay.assets import COMMON_HEADERS, load_assets
+from relay.assets import COMMON_HEADERS, find_asset, load_assets
 from relay.metrics import CONTENT_TYPE, metrics_text
 from workers.ports import Action, Authorizer, PageRequest, PageResponse, Peer
 from workers.table import Column, WorkerState, WorkerTable
@@ -70,27 +70,30 @@ class RelayPages:
 
     def respond(self, request: PageRequest) -> PageResponse | None:
         """The answer, or None when there is no such page."""
-        path = request.path
-        route = self._routes.get(path)
+        route = self._routes.get(request.path)
         if route is not None:
             return route(request)
+        response = self._file(request.path)
+        return None if response is None else _if_changed(request, response)
+
+    def _file(self, path: str) -> PageResponse | None:
         if path == "/":
-            return self._assets.get("index.html")
+            return self._assets["index.html"]
         if path.startswith(_WATCH):
             return self._watch(path.removeprefix(_WATCH))
         name = path.removeprefix("/")
-        return None if name.endswith(".html") else self._assets.get(name)
+        return None if name.endswith(".html") else find_asset(self._assets, name)
 
     def close(self) -> None:
         """Let go of the table."""
         self._table.close()
 
-    def _watch(self, stream: str) -> PageResponse | None:
+    def _watch(self, stream: str) -> PageResponse:
         try:
             check_stream(stream)
         except InvalidName as exc:
             return PageResponse(404, _TEXT, f"{exc}\n".encode(), COMMON_HEADERS)
-        return self._assets.get("watch.html")
+        return self._assets["watch.html"]
 
     def _streams(self, request: PageRequest) -> PageResponse:
         return _json(streams_json(self._visible(request.peer)))
@@ -122,6 +125,15 @@ class RelayPages:
             after = self._clock()
             self._seen_until = after + min(_KEEP_MAX, _KEEP_FACTOR * (after - before))
         return self._seen
+
+
+def _if_changed(request: PageRequest, response: PageResponse) -> PageResponse:
+    """The response, or 304 for who has this very file already (RFC 9110, section 13.1.2)."""
+    tag = response.headers.get("ETag")
+    known = request.headers.get("if-none-match", "").split(",")
+    if tag is None or tag not in (each.strip().removeprefix("W/") for each in known):
+        return response
+    return PageResponse(304, response.content_type, b"", response.headers)
 
 
 def _json(value: Any) -> PageResponse:

@@ -20,14 +20,11 @@ def page_response(
     head: bool = False,
 ) -> Response:
     """An HTTP response with ``body``, or with its length alone when the request was HEAD."""
-    fields = Headers(
-        {
-            "Content-Type": content_type,
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            **(headers or {}),
-        }
-    )
+    about = {"Content-Type": content_type, "Content-Length": str(len(body))}
+    if status == HTTPStatus.NOT_MODIFIED:
+        # It would be the length of what the peer has already.
+        about = {}
+    fields = Headers({**about, "Connection": "close", **(headers or {})})
     return Response(status, HTTPStatus(status).phrase, fields, b"" if head else body)
 
 

@@ -35,7 +35,11 @@ WAITS: Final = """
 Math.random = () => 1;
 window.waits = [];
 const wait = window.setTimeout;
-window.setTimeout = (act, delay) => (waits.push(delay), wait(act, 0));
+window.setTimeout = (act, delay) => {
+  if (delay < 250) return wait(act, delay); // the test's own
+  waits.push(delay);
+  return wait(act, 0);
+};
 """
 """All waiting is the longest that chance allows; it is written down, and over at once."""
 

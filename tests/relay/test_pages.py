@@ -55,12 +55,15 @@ def pages(make: Callable[..., RelayPages]) -> RelayPages:
     return make()
 
 
-def ask(pages: RelayPages, path: str, token: str | None = None) -> PageResponse | None:
-    return pages.respond(PageRequest(path, {}, {}, Peer("192.0.2.1", token)))
+def ask(
+    pages: RelayPages, path: str, token: str | None = None, **headers: str
+) -> PageResponse | None:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return pages.respond(PageRequest(path, {}, fields, Peer("192.0.2.1", token)))
 
 
-def get(pages: RelayPages, path: str, token: str | None = None) -> PageResponse:
-    response = ask(pages, path, token)
+def get(pages: RelayPages, path: str, token: str | None = None, **headers: str) -> PageResponse:
+    response = ask(pages, path, token, **headers)
     assert response is not None
     return response
 
@@ -110,6 +113,73 @@ class TestFiles:
             assert f"'sha256-{digest}'" in script[1]
         # The policy has no room for scripts in attributes.
         assert not re.search(rb"<[^>]+\son[a-z]+\s*=", page.body)
+
+
+class TestCaching:
+    FILES = ("/", "/watch/demo", "/player.js", "/player/element.js", "/icon.svg")
+
+    @pytest.mark.parametrize("path", FILES)
+    def test_who_has_a_file_is_not_sent_it_again(self, pages: RelayPages, path: str) -> None:
+        first = get(pages, path)
+        tag = first.headers["ETag"]
+        assert re.fullmatch(r'"[0-9a-f]{16}"', tag)
+        for known in (tag, f"W/{tag}", f'"other", {tag}'):
+            again = get(pages, path, if_none_match=known)
+            assert (again.status, again.body) == (304, b"")
+            assert again.headers == first.headers
+
+    @pytest.mark.parametrize("known", ['"other"', "", "ETag"])
+    def test_who_has_another_one_gets_it(self, pages: RelayPages, known: str) -> None:
+        assert get(pages, "/", if_none_match=known).status == 200
+
+    def test_what_changes_has_no_tag(self, pages: RelayPages) -> None:
+        for path in ("/api/streams", "/api/workers", "/metrics", "/healthz", "/readyz"):
+            headers = get(pages, path).headers
+            assert headers["Cache-Control"] == "no-store"
+            assert "ETag" not in headers
+
+    def test_different_files_have_different_tags(self) -> None:
+        tags = {body.body: body.headers["ETag"] for body in load_assets().values()}
+        assert len(set(tags.values())) == len(tags)
+
+    def test_modules_that_the_player_imports_may_be_kept_for_good(self, pages: RelayPages) -> None:
+        (name,) = re.findall(rb'from "\./(player-[0-9a-f]{16})/element\.js"', self._player(pages))
+        folder = f"/{name.decode()}"
+        module = get(pages, f"{folder}/element.js")
+        assert module.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert module.headers["Access-Control-Allow-Origin"] == "*"
+        plain = get(pages, "/player/element.js")
+        assert (module.body, plain.headers["Cache-Control"]) == (plain.body, "no-cache")
+
+    def test_lasting_names_lead_to_no_others(self, pages: RelayPages) -> None:
+        """Else a page would load a module twice."""
+        assert b'"./player/' not in self._player(pages)
+        for name, asset in load_assets().items():
+            if name.startswith("player-"):
+                for path in re.findall(rb'(?:from|import\() ?"([^"]+)"', asset.body):
+                    assert re.fullmatch(rb"\./[a-z0-9_]+\.js", path), name
+
+    def test_of_another_version_there_are_the_modules_that_there_are(
+        self, pages: RelayPages
+    ) -> None:
+        module = get(pages, "/player-0123456789abcdef/element.js")
+        assert module.body == get(pages, "/player/element.js").body
+        assert module.headers["Cache-Control"] == "no-cache"
+        assert ask(pages, "/player-0123456789abcdef/none.js") is None
+        assert ask(pages, "/player-0123456789abcdef/../player.js") is None
+
+    @pytest.mark.parametrize(("path", "up"), [("/", ""), ("/watch/demo", "../")])
+    def test_pages_name_all_that_they_import(self, pages: RelayPages, path: str, up: str) -> None:
+        found = re.findall(rb'<link rel="modulepreload" href="([^"]+)">', get(pages, path).body)
+        names = [name for name in load_assets() if name.startswith("player-")]
+        assert [each.decode() for each in found] == [
+            up + "player.js",
+            *(up + n for n in sorted(names)),
+        ]
+
+    @staticmethod
+    def _player(pages: RelayPages) -> bytes:
+        return get(pages, "/player.js").body
 
 
 class TestProbes:

@@ -19,6 +19,12 @@ def test_for_head_the_length_alone() -> None:
     assert response.body == b""
 
 
+def test_not_modified_says_nothing_of_a_body() -> None:
+    assert page_response(304, "text/html", b"", {"ETag": "1"}).serialize() == (
+        b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\nETag: 1\r\n\r\n"
+    )
+
+
 def test_a_line_of_text() -> None:
     response = text_response(404, "none \N{EM DASH} sorry")
     assert (response.status_code, response.reason_phrase) == (404, "Not Found")
