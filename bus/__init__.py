@@ -6,6 +6,7 @@ in this package is how they work: `layout` has the bytes, `ring` the algorithm.
 
 from bus.errors import (
     BusError,
+    Exhausted,
     FrameInvalid,
     FrameTooLarge,
     InvalidName,
@@ -22,6 +23,7 @@ from bus.subscriber import Subscriber
 
 __all__ = [
     "BusError",
+    "Exhausted",
     "Frame",
     "FrameInvalid",
     "FrameTooLarge",

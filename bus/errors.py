@@ -9,6 +9,7 @@ The tree::
     ├── FrameTooLarge     a frame that can never fit into its ring
     ├── FrameInvalid      bytes that are no frame envelope
     ├── NoSpace           shared memory is full
+    ├── Exhausted         this process has no descriptor left
     ├── SegmentInvalid    a segment that is foreign, truncated or of another version
     ├── SegmentMissing    no such segment
     └── TooManyReaders    the reader table of a stream is full
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 __all__ = [
     "BusError",
+    "Exhausted",
     "FrameInvalid",
     "FrameTooLarge",
     "InvalidName",
@@ -113,6 +115,19 @@ class NoSpace(BusError, OSError):
         return (
             f"not enough space in {self.where}: {self.needed} bytes needed, {self.free} free; "
             "enlarge it, stop other publishers, or publish with a smaller ring (capacity=)"
+        )
+
+
+class Exhausted(BusError, OSError):
+    """The process or the machine has no descriptor, or no memory, for another segment."""
+
+    def __init__(self, name: str, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror, name)
+
+    def __str__(self) -> str:
+        return (
+            f"cannot open shared-memory segment {self.filename!r}: {self.strerror}; "
+            "raise this process's limits (ulimit -n)"
         )
 
 

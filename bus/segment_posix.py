@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bus.errors import BusError, NoSpace, SegmentInvalid, SegmentMissing
+from bus.errors import Exhausted, NoSpace, SegmentInvalid, SegmentMissing
 
 assert sys.platform != "win32"
 
@@ -62,9 +62,10 @@ def create(name: str, size: int) -> PosixMapping:
 
     Raises:
         NoSpace: when /dev/shm cannot hold it.
+        Exhausted: when this process has no descriptor left.
     """
     temporary = path_of(f"{name}~{os.getpid()}.{secrets.token_hex(4)}")
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = _open(name, temporary, os.O_CREAT | os.O_EXCL)
     try:
         try:
             os.posix_fallocate(fd, 0, size)
@@ -80,23 +81,30 @@ def create(name: str, size: int) -> PosixMapping:
         raise
 
 
+def _open(name: str, path: str, flags: int) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    except OSError as exc:
+        if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise Exhausted(name, exc) from None
+        raise
+
+
 def attach(name: str, minimum: int) -> PosixMapping:
     """Map an existing file of at least ``minimum`` bytes.
 
     Raises:
         SegmentMissing: when there is none.
         SegmentInvalid: when it is shorter than that, or not ours to read.
+        Exhausted: when this process has no descriptor left.
     """
     try:
-        fd = os.open(path_of(name), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = _open(name, path_of(name), os.O_NOFOLLOW)
     except FileNotFoundError:
         raise SegmentMissing(name) from None
+    except Exhausted:
+        raise
     except OSError as exc:
-        if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-            raise BusError(
-                f"cannot open shared-memory segment {name!r}: {exc.strerror}; "
-                "raise this process's limits (ulimit -n)"
-            ) from None
         raise SegmentInvalid(name, (exc.strerror or "it cannot be opened").lower()) from None
     try:
         size = os.fstat(fd).st_size

@@ -9,12 +9,13 @@ asks the supervisor for a replacement, after whose start this worker drains.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import signal
 import socket
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import msgpack
 
@@ -27,9 +28,18 @@ from relay.worker_process import WorkerSpec
 from workers.context import Control, WorkerContext
 from workers.worker import run_worker
 
-__all__ = ["own_signals", "worker_main"]
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["own_signals", "raise_descriptor_limit", "worker_main"]
 
 log = logging.getLogger(__name__)
+
+_TOO_MANY_FILES: Final = {
+    errno.EMFILE: ("this process may open too few files", EXIT_CANNOT_START),
+    # Others have them all; that may pass.
+    errno.ENFILE: ("this machine has too many open files", 1),
+}
 
 
 def worker_main(
@@ -46,6 +56,7 @@ def worker_main(
     """
     logs.configure(spec.log_level, f"worker-{slot}")
     own_signals(control)
+    raise_descriptor_limit()
     sys.exit(_run(spec, slot, row, listener, control))
 
 
@@ -67,6 +78,20 @@ def own_signals(control: Control) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISOR_SIGNALS)
 
 
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files as its user may.
+
+    The usual soft limit of 1024 is there for programs that call select(); a worker does not,
+    and has a descriptor for each viewer.
+    """
+    if sys.platform == "win32":
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some systems call the hard limit infinite and still refuse that.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _run(spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control: Control) -> int:
     # The flag came with the socket; the object that wraps it here does not know.
     listener.setblocking(False)
@@ -83,11 +108,14 @@ def _run(spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control
             viewer=spec.viewer,
             engine=spec.engine,
         )
+        return run_worker(context)
     except BusError as exc:
         log.error("%s", exc)
         return EXIT_CANNOT_START
-    try:
-        return run_worker(context)
-    except Exception:
+    except Exception as exc:
+        if isinstance(exc, OSError) and exc.errno in _TOO_MANY_FILES:
+            words, code = _TOO_MANY_FILES[exc.errno]
+            log.error("cannot start: %s; raise the limit", words)
+            return code
         log.exception("the worker failed; please report this")
         return 1

@@ -28,6 +28,7 @@ _GAUGES: Final = (
     ("relay_connections", "Open connections.", Column.CONNECTIONS, 1.0),
     ("relay_viewers", "Viewers.", Column.VIEWERS, 1.0),
     ("relay_publishers", "Remote publishers.", Column.PUBLISHERS, 1.0),
+    ("relay_worker_full", "1 while it lacks descriptors for more connections.", Column.FULL, 1.0),
     ("relay_worker_cpu_cores", "Processor cores in use.", Column.CPU_MILLI, 0.001),
     ("relay_worker_resident_memory_bytes", "Resident memory.", Column.RSS, 1.0),
 )

@@ -5,8 +5,11 @@ a time, asking the gate before and after. The listener is never shut down or clo
 sake, since that would end it for all; a worker that stops merely takes no more.
 
 How a connection is taken is the platform's: `acceptor_posix.py`, `acceptor_windows.py`. An
-error belongs to the one connection that died in the backlog. Running out of descriptors or
-memory pauses accepting for a moment: the backlog keeps whoever waits.
+error belongs to the one connection that died in the backlog.
+
+A worker that is short of descriptors or memory is full: it takes nobody until it has room
+again, says so in its row, and leaves newcomers to the others; when all are full the backlog
+keeps them.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ class BaseAcceptor(ABC):
         self._left = self._per_tick
         self._armed = False
         self._running = False
-        self._exhausted = False
+        self._full = False
         self._complained_at = -_COMPLAINT_INTERVAL
         self._loop = asyncio.get_running_loop()
 
@@ -81,16 +84,22 @@ class BaseAcceptor(ABC):
 
     def rearm(self) -> None:
         """Take the next connection if everything allows it. Called whenever something changed."""
-        if self._armed or not self._running or self._left <= 0 or self._exhausted:
+        if self._armed or not self._running or self._left <= 0 or self._full:
             return
         if self._gate.is_open():
             self._arm()
 
-    def tick(self) -> None:
-        """Renew the rate limit's allowance."""
-        self._left = self._per_tick
-        self._exhausted = False
+    def released(self) -> None:
+        """A connection was closed: there may be room again, and fewer than the others have."""
+        if self._full and self._has_room():
+            self._full = False
+            self._row[Column.FULL] = 0
         self.rearm()
+
+    def tick(self) -> None:
+        """Called every `TICK`: renews the rate limit's allowance."""
+        self._left = self._per_tick
+        self.released()
 
     @abstractmethod
     def _arm(self) -> None:
@@ -103,6 +112,10 @@ class BaseAcceptor(ABC):
     @abstractmethod
     def _shortage(self, error: OSError) -> str | None:
         """What to do about a want of descriptors or memory; None for other errors."""
+
+    @abstractmethod
+    def _has_room(self) -> bool:
+        """Whether a full worker may try again."""
 
     def _take(self, connection: socket.socket, address: str) -> None:
         """Count a connection and hand it over."""
@@ -117,10 +130,15 @@ class BaseAcceptor(ABC):
         """Count a connection that could not be taken; pause if none could."""
         self._row.add(Column.ACCEPT_ERRORS)
         remedy = self._shortage(error)
-        if remedy is None:
-            return
-        self._exhausted = True
+        if remedy is not None:
+            self._pause(f"{error.strerror}; {remedy}")
+
+    def _pause(self, why: str) -> None:
+        """Take nobody until there is room; the others go on without this worker."""
+        self._full = True
+        self._row[Column.FULL] = 1
+        self._gate.tell()
         now = self._loop.time()
         if now - self._complained_at >= _COMPLAINT_INTERVAL:
             self._complained_at = now
-            log.warning("cannot accept: %s; %s", error.strerror, remedy)
+            log.warning("cannot accept: %s", why)

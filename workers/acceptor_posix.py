@@ -1,8 +1,16 @@
-"""Accepting from the shared listener on POSIX: every worker polls it."""
+"""Accepting from the shared listener on POSIX: every worker polls it.
+
+A descriptor's number is the lowest that is free, so the number of a connection tells how
+full the process is. Some numbers are kept for what serving needs beside connections: the
+memory of streams, other workers' doorbells. A worker that took all of them for connections
+could serve none of them.
+"""
 
 from __future__ import annotations
 
 import errno
+import os
+import resource
 from collections.abc import Callable
 from typing import Final
 
@@ -10,7 +18,12 @@ from workers.accepting import BaseAcceptor
 
 __all__ = ["Acceptor"]
 
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_RESERVED: Final = 64
+"""Descriptors that connections leave free, and..."""
+_RESERVED_DIVISOR: Final = 8
+"""...never more than this part of all."""
+_REMEDY: Final = "raise the limit (ulimit -n)"
 
 
 class Acceptor(BaseAcceptor):
@@ -30,7 +43,15 @@ class Acceptor(BaseAcceptor):
         retired()
 
     def _shortage(self, error: OSError) -> str | None:
-        return "raise the limit (ulimit -n)" if error.errno in _EXHAUSTED else None
+        return _REMEDY if error.errno in _SHORTAGE else None
+
+    def _has_room(self) -> bool:
+        try:
+            lowest_free = os.dup(self._listener.fileno())
+        except OSError:
+            return False
+        os.close(lowest_free)
+        return lowest_free < _for_connections()
 
     def _ready(self) -> None:
         if not self._gate.is_open():
@@ -42,9 +63,18 @@ class Acceptor(BaseAcceptor):
             return
         except OSError as exc:
             self._fail(exc)
-            if self._exhausted:
-                self._disarm()
-            return
-        self._take(connection, address[0])
-        if self._left <= 0 or not self._gate.is_open():
+        else:
+            number, limit = connection.fileno(), _for_connections()
+            self._take(connection, address[0])
+            if number + 1 >= limit:
+                self._pause(f"{number + 1} files are open, the rest is for streams; {_REMEDY}")
+        if self._full or self._left <= 0 or not self._gate.is_open():
             self._disarm()
+
+
+def _for_connections() -> float:
+    """The number from which on descriptors are not for connections."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return float("inf")
+    return limit - min(_RESERVED, limit // _RESERVED_DIVISOR)

@@ -70,7 +70,7 @@ class Acceptor(BaseAcceptor):
             self._loop.call_soon(self.rearm)
         else:
             # Until the next tick: whatever it is, asking at once would spin.
-            self._exhausted = True
+            self._full = True
 
     def start(self) -> None:
         """Begin to accept; the requests of workers that have more are to be withdrawn."""
@@ -119,6 +119,10 @@ class Acceptor(BaseAcceptor):
         if error.winerror in _EXHAUSTED:
             return "close programs that use many sockets, or serve fewer viewers"
         return None
+
+    def _has_room(self) -> bool:
+        # Nothing tells, but the next request.
+        return True
 
 
 def _begin(loop: asyncio.AbstractEventLoop, listener: socket.socket) -> _Request:

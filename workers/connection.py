@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         address: the peer's IP address.
+        surplus: whether that address has more connections than it may; it is only told so.
     """
 
     __slots__ = (
@@ -116,11 +117,13 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_unsent",
         "address",
+        "surplus",
     )
 
-    def __init__(self, services: Services, address: str) -> None:
+    def __init__(self, services: Services, address: str, *, surplus: bool = False) -> None:
         self._services = services
         self.address = address
+        self.surplus = surplus
         self._protocol = ServerProtocol(max_size=services.limits.max_viewer_message, logger=_quiet)
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
@@ -273,7 +276,7 @@ class Connection(asyncio.Protocol):
         else:
             if transport.can_write_eof():
                 transport.write_eof()
-            # A page may be long and its reader slow.
+            self._unsent = transport.get_write_buffer_size()
             self._begin_close(settings.progress_timeout)
 
     def _count_protocol_error(self) -> None:
@@ -394,14 +397,21 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return None
         if self._close_at:
-            if now < self._close_at:
-                return self._close_at
-            self.abort()
-            return None
+            if now >= self._close_at:
+                if self._channel is not None or not self._took_some(transport):
+                    self.abort()
+                    return None
+                self._close_at = now + self._services.settings.progress_timeout
+            return self._close_at
         if self._channel is None:
             self._time_out_request(transport)
             return self._close_at or None
         return self._check_open(self._channel, now)
+
+    def _took_some(self, transport: asyncio.Transport) -> bool:
+        """Whether the reader of a page, slow as it may be, went on since the last look."""
+        before, self._unsent = self._unsent, transport.get_write_buffer_size()
+        return self._unsent < before
 
     def _time_out_request(self, transport: asyncio.Transport) -> None:
         if not self._header_bytes:

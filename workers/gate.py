@@ -5,7 +5,8 @@ least-loaded live worker, give or take one part in twenty (`SLACK_DIVISOR`) so t
 relays need not tell each other of every connection. Counts are of open connections: after a
 restart the empty worker takes all new ones until it is level.
 
-A worker whose heartbeat is stale does not count: it may hang with the smallest number of all.
+A worker that cannot accept does not count, however few connections it has: one that is full
+says so, one that hangs is known by its heartbeat.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class BalanceGate:
         """Smallest count among the other live workers."""
         least = None
         for row in self._others:
-            if row[Column.STATE] != WorkerState.READY:
+            if row[Column.STATE] != WorkerState.READY or row[Column.FULL]:
                 continue
             if now_ns - row[Column.HEARTBEAT_NS] > STALE_NS:
                 continue
@@ -80,7 +81,7 @@ class BalanceGate:
                 self._ringer.ring(row[Column.BELL], GATE_TOKEN)
 
     def tell(self) -> None:
-        """This worker's count grew: ring those who waited for that."""
+        """This worker's count grew, or it counts no more: ring those who waited for that."""
         open_gates(self._table, self._ringer)
 
 

@@ -127,14 +127,13 @@ class IngestSession:
         except StreamBusy as exc:
             reason = f"stream {exc.stream!r} is being published by pid {exc.pid}"
             raise PeerError(CloseCode.POLICY_VIOLATION, reason, Column.REFUSED_BUSY) from None
-        except NoSpace as exc:
-            raise PeerError(CloseCode.TRY_AGAIN_LATER, str(exc), Column.REFUSED_LIMIT) from None
+        except OSError as exc:
+            # Memory or descriptors are short; that may pass.
+            what = str(exc) if isinstance(exc, NoSpace) else exc.strerror
+            reason = f"the relay cannot take the stream now: {what}"
+            raise PeerError(CloseCode.TRY_AGAIN_LATER, reason, Column.REFUSED_LIMIT) from None
         except BusError as exc:
             raise PeerError(CloseCode.INTERNAL_ERROR, str(exc), Column.REFUSED_BUSY) from None
-        except OSError as exc:
-            # Out of descriptors, for example; that may pass.
-            reason = f"the relay cannot take the stream now: {exc.strerror}"
-            raise PeerError(CloseCode.TRY_AGAIN_LATER, reason, Column.REFUSED_LIMIT) from None
 
     def _frame(self, data: bytes) -> None:
         publisher = self._publisher

@@ -29,6 +29,7 @@ __all__ = ["StreamRouter"]
 
 _VIEW: Final = "/view/"
 _PUBLISH: Final = "/publish/"
+_SURPLUS: Final = "too many connections from your address"
 _PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
@@ -67,6 +68,9 @@ class StreamRouter:
         query = {name: values[0] for name, values in parse_qs(raw_query).items()}
         peer = _peer(connection.address, request.headers, query)
         path = unquote(path, errors="replace")
+        if connection.surplus and not _wants_upgrade(request.headers):
+            self._streams.row.add(Column.REFUSED_LIMIT)
+            return _come_back_later()
         for prefix, action in ((_VIEW, Action.VIEW), (_PUBLISH, Action.PUBLISH)):
             if path.startswith(prefix):
                 if not _wants_upgrade(request.headers):
@@ -84,6 +88,8 @@ class StreamRouter:
         peer: Peer,
     ) -> Session:
         try:
+            if connection.surplus:
+                raise PeerError(CloseCode.TRY_AGAIN_LATER, _SURPLUS, Column.REFUSED_LIMIT)
             stream = self._admit(action, name, peer)
         except PeerError as error:
             return RefusedSession(connection, error)
@@ -131,6 +137,12 @@ def _wants_upgrade(headers: Headers) -> bool:
 def _upgrade_required() -> Response:
     response = text_response(426, "this is a WebSocket address; a page for people is at /")
     response.headers["Upgrade"] = "websocket"
+    return response
+
+
+def _come_back_later() -> Response:
+    response = text_response(503, _SURPLUS)
+    response.headers["Retry-After"] = "5"
     return response
 
 

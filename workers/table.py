@@ -82,6 +82,8 @@ class Column(IntEnum):
     HANDSHAKES = 35
     HTTP_REQUESTS = 36
     KEY_REQUESTS = 37
+    FULL = 38
+    """1 while the worker takes no connections for want of descriptors or memory."""
 
 
 ENGINES: Final = ("", "asyncio")

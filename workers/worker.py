@@ -39,6 +39,8 @@ __all__ = ["run_worker"]
 
 log = logging.getLogger(__name__)
 
+_SURPLUS_LIMIT: Final = 64
+"""Connections beyond their address's limit that are told so at a time; more are just closed."""
 _ORPHAN_DRAIN: Final = 2.0
 """Seconds that a worker without supervisor gives its peers."""
 _ORPHAN_GRACE: Final = 5.0
@@ -70,6 +72,7 @@ class _Worker:
         self._context = context
         self._connections: set[Connection] = set()
         self._addresses: Counter[str] = Counter()
+        self._surplus = 0
         self._retired = asyncio.Event()
         self._draining = False
         self._accepting = True
@@ -156,14 +159,17 @@ class _Worker:
     # Connections.
 
     def _accepted(self, sock: socket.socket, address: str) -> None:
-        limit = self._context.limits.max_connections_per_address
-        if self._addresses[address] >= limit:
+        surplus = self._addresses[address] >= self._context.limits.max_connections_per_address
+        if surplus and self._surplus >= _SURPLUS_LIMIT:
             self._row.add(Column.REFUSED_LIMIT)
             self._row.add(Column.CONNECTIONS, -1)
             sock.close()
             return
-        self._addresses[address] += 1
-        connection = Connection(self._services, address)
+        if surplus:
+            self._surplus += 1
+        else:
+            self._addresses[address] += 1
+        connection = Connection(self._services, address, surplus=surplus)
         self._connections.add(connection)
         task = self._loop.create_task(self._attach(sock, connection))
         task.add_done_callback(_consume)
@@ -188,14 +194,17 @@ class _Worker:
         self._connections.discard(connection)
         self._deadlines.forget(connection)
         address = connection.address
-        self._addresses[address] -= 1
-        if not self._addresses[address]:
-            del self._addresses[address]
+        if connection.surplus:
+            self._surplus -= 1
+        else:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
         self._row.add(Column.CONNECTIONS, -1)
         if self._draining:
             self._check_retired()
         else:
-            self._acceptor.rearm()
+            self._acceptor.released()
 
     # Stopping.
 

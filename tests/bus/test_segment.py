@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from bus.errors import BusError, NoSpace, SegmentInvalid, SegmentMissing
+from bus.errors import Exhausted, NoSpace, SegmentInvalid, SegmentMissing
 from bus.layout import HEADER_BYTES, MAGIC, VERSION, Kind, Word
 from bus.names import directory_object, instance_prefix
 from bus.segment import Segment, list_objects
@@ -236,13 +236,15 @@ def test_a_refused_segment_leaves_no_descriptor(name: str) -> None:
 def test_want_of_descriptors_is_no_fault_of_the_segment(
     name: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: str, flags: int) -> int:
+    def refuse(path: str, flags: int, mode: int) -> int:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(BusError, match="ulimit -n") as caught:
+    with pytest.raises(Exhausted, match=rf"{name}.*ulimit -n"):
         Segment.attach(name, Kind.DIRECTORY)
-    assert not isinstance(caught.value, SegmentInvalid)
+    with pytest.raises(Exhausted, match=rf"{name}.*ulimit -n") as caught:
+        Segment.create(name, Kind.DIRECTORY, SIZE)
+    assert caught.value.errno == number
 
 
 # Full shared memory.

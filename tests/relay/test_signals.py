@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 
 from relay.signals import SignalInbox, blocked
 
@@ -25,7 +26,8 @@ def test_signals_arrive_in_order_and_wake_up() -> None:
 def test_signals_held_back_arrive_later() -> None:
     with SignalInbox() as inbox:
         with blocked():
-            os.kill(os.getpid(), signal.SIGINT)
+            # To this thread: others of this process hold nothing back.
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
             assert inbox.read() == []
         assert inbox.read() == [signal.SIGINT]
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -51,9 +51,9 @@ class Scene:
         self._connections += 1
         return client
 
-    def http(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    def http(self, request: bytes, *, source: str = "") -> tuple[int, dict[str, str], bytes]:
         """One plain request, read to the end: status, headers in lower case, body."""
-        client = self.connect()
+        client = self.connect(source=source)
         client.send(request)
         answer = client.read_all()
         client.assert_no_reset()

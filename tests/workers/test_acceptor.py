@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -158,16 +159,38 @@ class TestLimits:
     def test_connections_of_one_address(self, start_fleet: Starter) -> None:
         fleet = start_fleet(limits=Limits(max_connections_per_address=5))
         with stage(fleet) as scene, Crowd(fleet.port) as crowd:
-            crowd.burst(8, source="127.0.0.2")
-            assert (len(crowd.viewers), crowd.lost) == (5, 3)
-            scene.refused(Column.REFUSED_LIMIT, 3)
+            crowd.burst(5, source="127.0.0.2")
+            # A browser shows its page the close code, and a person the page.
+            viewer = scene.connect(source="127.0.0.2").upgrade("/view/quiet")
+            assert viewer.read_close() == (1013, "too many connections from your address")
+            viewer.expect_fin()
+            status, headers, body = scene.http(b"GET / HTTP/1.1\r\n\r\n", source="127.0.0.2")
+            assert (status, headers["retry-after"]) == (503, "5")
+            assert body == b"too many connections from your address\n"
+            scene.refused(Column.REFUSED_LIMIT, 2)
             crowd.burst(5, source="127.0.0.3")
-            assert (len(crowd.viewers), crowd.lost) == (10, 3)
+            assert (len(crowd.viewers), crowd.lost) == (10, 0)
             while crowd.viewers:
                 crowd.leave(1)
             wait_until(lambda: scene.row[Column.CONNECTIONS] == 1, "gone")
             crowd.burst(5, source="127.0.0.2")
             assert len(crowd.viewers) == 5
+
+    def test_a_flood_from_one_address_is_not_answered_one_by_one(
+        self, start_fleet: Starter
+    ) -> None:
+        fleet = start_fleet(limits=Limits(max_connections_per_address=1))
+        with stage(fleet) as scene, ExitStack() as stack:
+            flood = [Client(fleet.port, source="127.0.0.2") for _ in range(100)]
+            for client in flood:
+                stack.callback(client.close)
+            # One is let in, 64 may ask and be told, the rest is closed.
+            scene.refused(Column.REFUSED_LIMIT, 35)
+            assert scene.row[Column.CONNECTIONS] == 1 + 1 + 64
+            with Crowd(fleet.port) as crowd:
+                crowd.burst(1, source="127.0.0.3")
+                assert crowd.lost == 0
+            scene.exchange()
 
     @posix_only
     def test_no_descriptors_left_is_a_pause_and_no_refusal(self, start_fleet: Starter) -> None:
@@ -179,10 +202,12 @@ class TestLimits:
             tight = fleet.worker.descriptors() + 5
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (tight, hard))
             crowd.knock(20)
-            wait_until(lambda: scene.count(Column.ACCEPT_ERRORS) > 1, "accepting failed")
+            wait_until(lambda: scene.row[Column.FULL], "full")
             scene.exchange()
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
             crowd.enter()
+            assert scene.row[Column.FULL] == 0
+            assert scene.count(Column.ACCEPT_ERRORS) == 0
             assert (len(crowd.viewers), crowd.lost) == (20, 0)
         assert fleet.log().count("cannot accept") == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 import msgpack
@@ -287,3 +288,16 @@ class TestSlowRequests:
             while data := client.sock.recv(1 << 16):
                 received += len(data)
         assert received < len(BIG_PAGE)
+
+    def test_a_slow_reader_of_a_page_gets_all_of_it(self, impatient: Scene) -> None:
+        client = impatient.connect(receive_buffer=4096)
+        began = time.monotonic()
+        client.send(b"GET /big HTTP/1.1\r\n\r\n")
+        received = 0
+        while data := client.sock.recv(1 << 17):
+            received += len(data)
+            # Its pace: four times as long for the whole page as it may do nothing.
+            time.sleep(2.0 * len(data) / len(BIG_PAGE))
+        assert received > len(BIG_PAGE)
+        assert time.monotonic() - began > 0.5, "it was not slow"
+        client.assert_no_reset()
