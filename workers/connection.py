@@ -49,6 +49,8 @@ _HEADER_LIMIT: Final = 16_384
 """Bytes of a request's header; as generous as nginx's and Apache's defaults together."""
 _LINGER_RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _HEADER_END: Final = b"\r\n\r\n"
+_LAST_REQUEST: Final = 1.0
+"""Seconds in which a request must come on a connection that is to be closed."""
 _CONTROL_BACKLOG: Final = 65_536
 """Bytes of answers to a peer that reads none of them, beyond the frame in flight."""
 
@@ -104,6 +106,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_channel",
         "_close_at",
+        "_closing_with",
         "_header_bytes",
         "_header_end",
         "_heard",
@@ -137,6 +140,8 @@ class Connection(asyncio.Protocol):
         self._pinged_at = 0.0
         self._progress_at = self._opened_at
         self._unsent = 0
+        # For who asks for a WebSocket after `close`.
+        self._closing_with: tuple[CloseCode, str] | None = None
         # When a closing handshake must be over; 0: none has begun.
         self._close_at = 0.0
 
@@ -303,6 +308,8 @@ class Connection(asyncio.Protocol):
         self._flush()
         if response.status_code == 101:
             self._open(outcome)
+            if self._closing_with is not None:
+                self.close(*self._closing_with)
 
     def _open(self, session: Session) -> None:
         transport = self._transport
@@ -359,7 +366,11 @@ class Connection(asyncio.Protocol):
         self.close(error.code, error.reason)
 
     def close(self, code: CloseCode, reason: str = "") -> None:
-        """Begin the closing handshake; without one (plain HTTP), just finish."""
+        """Begin the closing handshake.
+
+        Who has not asked for anything yet gets an answer first: its request may be under way,
+        and a browser tells nobody that it was closed in between.
+        """
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -368,7 +379,8 @@ class Connection(asyncio.Protocol):
             self._flush()
             self._begin_close(self._services.settings.close_timeout)
         elif self._protocol.state is State.CONNECTING and not self._protocol.eof_sent:
-            transport.close()
+            self._closing_with = (code, reason)
+            self._services.watch(self, time.monotonic() + _LAST_REQUEST)
 
     def abort(self) -> None:
         """Reset the connection at once."""

@@ -39,6 +39,7 @@ __all__ = ["run_worker"]
 
 log = logging.getLogger(__name__)
 
+_STOPPING: Final = "this worker is stopping"
 _SURPLUS_LIMIT: Final = 64
 """Connections beyond their address's limit that are told so at a time; more are just closed."""
 _ORPHAN_DRAIN: Final = 2.0
@@ -186,7 +187,7 @@ class _Worker:
             self._closed(connection)
         else:
             if self._draining:
-                connection.close(CloseCode.SERVICE_RESTART)
+                connection.close(CloseCode.SERVICE_RESTART, _STOPPING)
 
     def _closed(self, connection: Connection) -> None:
         if connection not in self._connections:
@@ -216,7 +217,7 @@ class _Worker:
         self._acceptor.stop(self._accepting_ended)
         self._gate.tell()
         for connection in list(self._connections):
-            connection.close(CloseCode.SERVICE_RESTART, "this worker is stopping")
+            connection.close(CloseCode.SERVICE_RESTART, _STOPPING)
         self._loop.call_later(deadline, self._abort_all)
         self._check_retired()
 

@@ -72,4 +72,4 @@ async def probing(address: Address) -> AsyncIterator[Prober]:
         await task
     print(f"{prober.answered} requests were answered meanwhile")
     assert prober.answered
-    assert not prober.failures
+    assert not prober.failures, prober.failures

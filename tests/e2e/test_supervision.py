@@ -287,6 +287,10 @@ async def _fill(relay: RelayProcess, crowd: Crowd) -> tuple[list[Viewer], list[V
         if not viewer.online:
             viewer.start()
     await until(lambda: relay.log_lines("cannot accept: "), "the limit")
+    await until(
+        lambda: sum(each.online for each in crowd.viewers) == relay.rows()[0][Column.CONNECTIONS],
+        "all who were accepted to be served",
+    )
     inside = [each for each in crowd.viewers if each.online]
     outside = [each for each in crowd.viewers if not each.online]
     assert inside and outside

@@ -80,6 +80,21 @@ class TestDraining:
         assert worker.row[Column.CONNECTIONS] == 0
         assert worker.row[Column.PUBLISHERS] == 0
 
+    def test_who_was_accepted_before_is_answered_still(self, start_fleet: Starter) -> None:
+        fleet = start_fleet()
+        with Client(fleet.port) as reader, Client(fleet.port) as viewer:
+            wait_until(lambda: fleet.worker.row[Column.CONNECTIONS] == 2, "both accepted")
+            fleet.worker.drain()
+            wait_until(lambda: fleet.worker.row[Column.STATE] == WorkerState.DRAINING, "told")
+            reader.send(b"GET / HTTP/1.1\r\n\r\n")
+            viewer.upgrade("/view/quiet")
+            assert reader.read_all().startswith(b"HTTP/1.1 200 ")
+            reader.assert_no_reset()
+            viewer.expect("ended")
+            assert viewer.read_close() == (1012, "this worker is stopping")
+            viewer.expect_fin()
+        assert fleet.worker.join() == 0
+
     def test_without_peers_it_leaves_at_once(self, start_fleet: Starter) -> None:
         worker = start_fleet().worker
         # Longer than the watchdog: it does not wait for this.
