@@ -376,8 +376,9 @@ class Connection(asyncio.Protocol):
             return
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, close_reason(reason))
-            self._flush()
+            # Before the peer knows: a publisher that comes back at once finds its stream free.
             self._begin_close(self._services.settings.close_timeout)
+            self._flush()
         elif self._protocol.state is State.CONNECTING and not self._protocol.eof_sent:
             self._closing_with = (code, reason)
             self._services.watch(self, time.monotonic() + _LAST_REQUEST)
