@@ -71,7 +71,26 @@ def _stay(page: Page, count: int) -> None:
 
 
 def _total_is(relay: RelayProcess, column: Column, number: int) -> None:
-    def total() -> int:
-        return sum(row[column] for row in relay.rows())
+    wait_until(
+        lambda: _total(relay, column) == number,
+        lambda: f"{number} {column.name}; there are {_total(relay, column)}",
+    )
 
-    wait_until(lambda: total() == number, lambda: f"{number} {column.name}; there are {total()}")
+
+def _total(relay: RelayProcess, column: Column) -> int:
+    return sum(row[column] for row in relay.rows())
+
+
+def test_reload_asks_for_little(
+    start_relay: StartRelay, publish: Publish, open_page: OpenPage
+) -> None:
+    """The player's modules are loaded once; the page and the one URL it imports are asked for."""
+    relay = start_relay()
+    publish("demo", "cam0", "--size", "320x180", "--fps", str(FPS))
+    page = open_page(f"http://127.0.0.1:{relay.port}/watch/cam0")
+    player = Player(page)
+    player.wait_live()
+    first = _total(relay, Column.HTTP_REQUESTS)
+    page.reload()
+    player.wait_live()
+    assert _total(relay, Column.HTTP_REQUESTS) - first == 2 < first
