@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 from typing import Final
+
+from relay.system import Program
 
 __all__ = ["DemoProcess"]
 
@@ -38,8 +37,7 @@ class DemoProcess:
             *(sys.executable, "-m", "relay.publish", "demo", "--stream", "demo"),
             *("--instance", instance, "--quiet", "--exit-with-parent"),
         ]
-        self._process: subprocess.Popen[bytes] | None = None
-        self._alive = -1
+        self._program: Program | None = None
         self._started = 0.0
         self._failures = 0
         self._stopping = False
@@ -49,12 +47,13 @@ class DemoProcess:
     @property
     def running(self) -> bool:
         """Whether the process exists."""
-        return self._process is not None
+        return self._program is not None
 
     @property
     def sentinel(self) -> int:
         """Readable when the process has ended."""
-        return self._alive
+        assert self._program is not None
+        return self._program.sentinel
 
     def start(self, now: float) -> None:
         """Start it.
@@ -64,19 +63,7 @@ class DemoProcess:
         """
         self.restart_at = None
         self._started = now
-        reader, writer = os.pipe()
-        try:
-            # A group of its own: Ctrl-C in a terminal is for the supervisor to handle. Its end
-            # of the pipe closes with the process, which makes ours readable.
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, pass_fds=(writer,), process_group=0
-            )
-            self._alive = reader
-        except BaseException:
-            os.close(reader)
-            raise
-        finally:
-            os.close(writer)
+        self._program = Program(self._command)
 
     def ended(self, now: float) -> str:
         """Collect the ended process and plan its restart.
@@ -84,11 +71,9 @@ class DemoProcess:
         Returns:
             What happened, for the log.
         """
-        assert self._process is not None
-        code = self._process.wait()
-        self._process = None
-        os.close(self._alive)
-        self._alive = -1
+        assert self._program is not None
+        code = self._program.collect()
+        self._program = None
         self.kill_at = None
         if self._stopping:
             return "the demo publisher ended"
@@ -101,14 +86,14 @@ class DemoProcess:
     def stop(self, now: float) -> None:
         """Ask it to end and do not start it again."""
         self.restart_at = None
-        if self._process is not None and not self._stopping:
+        if self._program is not None and not self._stopping:
             self.kill_at = now + GRACE
-            self._process.send_signal(signal.SIGTERM)
+            self._program.stop()
         self._stopping = True
 
     def kill(self) -> None:
         """Kill it now."""
         self.restart_at = self.kill_at = None
         self._stopping = True
-        if self._process is not None:
-            self._process.kill()
+        if self._program is not None:
+            self._program.kill()

@@ -1,9 +1,8 @@
 """The entry of a worker's process, and its composition root.
 
-Here the product's parts are put into the interfaces that workers declare. Signals are
-inherited blocked from the supervisor and let in once it is said what they mean here:
-SIGINT and SIGHUP go to a terminal's whole group and are the supervisor's to act on; SIGTERM
-asks the supervisor for a replacement, after whose start this worker drains.
+Here the product's parts are put into the interfaces that workers declare. Signals are held
+back by the supervisor and let in once it is said what they mean here. A worker that is asked
+to stop asks the supervisor for a replacement, after whose start it drains.
 """
 
 from __future__ import annotations
@@ -11,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import signal
 import socket
 import sys
-from types import FrameType
 from typing import Final, NoReturn
 
 import msgpack
@@ -23,15 +20,12 @@ from bus.errors import BusError
 from relay import logs
 from relay.pages import RelayPages
 from relay.restart_policy import EXIT_CANNOT_START
-from relay.signals import SUPERVISOR_SIGNALS
+from relay.system import own_signals, raise_descriptor_limit
 from relay.worker_process import WorkerSpec
 from workers.context import Control, WorkerContext
 from workers.worker import run_worker
 
-if sys.platform != "win32":
-    import resource
-
-__all__ = ["own_signals", "raise_descriptor_limit", "worker_main"]
+__all__ = ["let_signals_in", "worker_main"]
 
 log = logging.getLogger(__name__)
 
@@ -55,41 +49,24 @@ def worker_main(
         control: the inherited pipe to the supervisor.
     """
     logs.configure(spec.log_level, f"worker-{slot}")
-    own_signals(control)
+    let_signals_in(control)
     raise_descriptor_limit()
     sys.exit(_run(spec, slot, row, listener, control))
 
 
-def own_signals(control: Control) -> None:
+def let_signals_in(control: Control) -> None:
     """Say what signals mean to this process, and let them in.
 
     Args:
         control: where a replacement is asked for.
     """
 
-    def ask_for_replacement(number: int, frame: FrameType | None) -> None:
+    def ask_for_replacement() -> None:
         # The pipe is closed when this worker drains already.
         with contextlib.suppress(OSError, ValueError):
             control.send_bytes(msgpack.packb({"type": "recycle"}))
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, ask_for_replacement)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISOR_SIGNALS)
-
-
-def raise_descriptor_limit() -> None:
-    """Let this process open as many files as its user may.
-
-    The usual soft limit of 1024 is there for programs that call select(); a worker does not,
-    and has a descriptor for each viewer.
-    """
-    if sys.platform == "win32":
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Some systems call the hard limit infinite and still refuse that.
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    own_signals(ask_for_replacement)
 
 
 def _run(spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control: Control) -> int:

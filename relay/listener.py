@@ -14,10 +14,10 @@ import errno
 import ipaddress
 import os
 import socket
-import sys
 from typing import Final
 
 from relay.errors import ListenError
+from relay.system import claim_address
 
 __all__ = ["open_listener", "url_of"]
 
@@ -44,11 +44,7 @@ def open_listener(host: str, port: int) -> socket.socket:
         raise ListenError(f"cannot listen on host {host!r}: {reason}") from None
     listener = socket.socket(family, kind, protocol)
     try:
-        if sys.platform == "win32":
-            # There SO_REUSEADDR would let another program take the port over.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        claim_address(listener)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
         listener.bind(address)

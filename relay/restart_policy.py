@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay.settings import SupervisionSettings
+from relay.system import SIGKILL
 
 __all__ = ["EXIT_CANNOT_START", "Exit", "Restart", "RestartPolicy", "Stop"]
 
@@ -35,7 +36,7 @@ BURST: Final = 20
 STEADY_INTERVAL: Final = 2.0
 """Seconds between restarts beyond the burst, and that one restart takes to be forgotten."""
 
-_KILLED_BY_OTHERS: Final = (-signal.SIGKILL, -signal.SIGTERM)
+_KILLED_BY_OTHERS: Final = (-SIGKILL, -signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)

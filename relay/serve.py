@@ -15,7 +15,9 @@ import os
 import socket
 from collections.abc import Callable
 
+from bus.keeper import StreamKeeper
 from bus.reclaim import reclaim
+from bus.segment import VOLATILE
 from relay import logs
 from relay.auth import build_authorizer
 from relay.config import Config
@@ -25,6 +27,7 @@ from relay.listener import open_listener, url_of
 from relay.settings import SupervisionSettings
 from relay.signals import SignalInbox
 from relay.supervisor import Supervisor, SupervisorContext
+from relay.system import tie_children
 from relay.systemd import Notifier, inherited_listener
 from relay.version import relay_version
 from relay.worker_process import Target, WorkerProcess, WorkerSpec
@@ -50,7 +53,12 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
     notifier = Notifier(os.environ)
     spec = _spec_of(config)
     instance = config.server.instance
-    with SignalInbox() as signals:
+    tie_children()
+    with contextlib.ExitStack() as stack:
+        signals = stack.enter_context(SignalInbox(instance))
+        keeper = None
+        if VOLATILE:
+            keeper = stack.enter_context(contextlib.closing(StreamKeeper(instance)))
         table = WorkerTable.create(instance, table_rows(config.server.workers), os.getpid())
         try:
             for name in reclaim(instance):
@@ -63,6 +71,7 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
                     listener=listener,
                     signals=signals,
                     notifier=notifier,
+                    keeper=keeper,
                     demo=DemoProcess(instance) if config.server.demo else None,
                     reload=functools.partial(_reload, config, reload),
                     announce=functools.partial(_announce, config, table, url_of(listener)),

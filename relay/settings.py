@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from bus.names import DEFAULT_INSTANCE, check_instance
+from relay.system import WAIT_LIMIT
 from workers.settings import option
 
 __all__ = ["MAX_WORKERS", "ServerSettings", "SupervisionSettings"]
 
-MAX_WORKERS: Final = 48
+MAX_WORKERS: Final = min(48, (WAIT_LIMIT - 3) // 2 - 1)
 """A stream's reader table has 64 slots: all workers, one more while they are rolled, and
-room for the programs of this host."""
+room for the programs of this host. The supervisor waits for two things of each worker, and
+for three of its own."""
 
 
 def _processors() -> int:

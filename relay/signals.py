@@ -1,8 +1,9 @@
-"""Signals as a socket that becomes readable: handlers do nothing, the loop does it all.
+"""What the supervisor is asked for, as something to wait on: handlers do nothing, the loop all.
 
 The C part of the interpreter writes the number of each signal into a socket
-(`signal.set_wakeup_fd`); the supervisor waits on it beside everything else. Another
-platform's way to be told to stop (a console event) would be put into the same socket here.
+(`signal.set_wakeup_fd`); the supervisor waits on it beside everything else. The end of the
+user's session is put into the same socket. Requests to reload that are no signals come from
+`relay.system.ReloadRequests`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,31 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
-__all__ = ["SUPERVISOR_SIGNALS", "SignalInbox", "blocked"]
+from relay.system import RELOAD_SIGNAL, STOP_SIGNALS, ReloadRequests, at_session_end
 
-SUPERVISOR_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+__all__ = ["Request", "SignalInbox"]
+
+_SESSION_END: Final = b"\0"
+"""No signal has this number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One thing that is asked for.
+
+    Attributes:
+        name: what it came as, for the log.
+        reload: replace the workers, instead of stopping.
+    """
+
+    name: str
+    reload: bool = False
 
 
 def _only_wake_up(number: int, frame: FrameType | None) -> None:
@@ -24,19 +43,33 @@ def _only_wake_up(number: int, frame: FrameType | None) -> None:
 
 
 class SignalInbox:
-    """Catches signals while it is entered; for the main thread alone."""
+    """Catches requests while it is entered; for the main thread alone.
 
-    def __init__(self, signals: Iterable[signal.Signals] = SUPERVISOR_SIGNALS) -> None:
-        self._signals = tuple(signals)
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-        self._before: list[tuple[signal.Signals, object]] = []
-        self._fd_before = -1
+    Attributes:
+        sources: one of them is readable when there is a request.
+    """
+
+    sources: list[Any]
+
+    def __init__(self, instance: str) -> None:
+        """Prepare it.
+
+        Args:
+            instance: whose supervisor is asked.
+        """
+        self._instance = instance
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._before = [(each, signal.signal(each, _only_wake_up)) for each in self._signals]
+        with ExitStack() as stack:
+            self._reader, self._writer = map(stack.enter_context, socket.socketpair())
+            self._reader.setblocking(False)
+            self._writer.setblocking(False)
+            self._reloads = stack.enter_context(contextlib.closing(ReloadRequests(self._instance)))
+            stack.enter_context(_caught(self._writer))
+            stack.enter_context(at_session_end(self._end_of_session))
+            self.sources = [self._reader, *self._reloads.sources]
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -45,33 +78,35 @@ class SignalInbox:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number, handler in self._before:
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        signal.set_wakeup_fd(self._fd_before)
-        self._reader.close()
-        self._writer.close()
+        self._stack.close()
 
-    def fileno(self) -> int:
-        """Readable when a signal has arrived."""
-        return self._reader.fileno()
+    def _end_of_session(self) -> None:
+        self._writer.send(_SESSION_END)
 
-    def read(self) -> list[signal.Signals]:
-        """The signals that arrived, oldest first."""
+    def read(self) -> list[Request]:
+        """What was asked for since the last call, oldest first."""
+        requests = [Request("reload", reload=True)] if self._reloads.take() else []
         with contextlib.suppress(BlockingIOError):
-            numbers = self._reader.recv(4096)
-            return [signal.Signals(number) for number in numbers if number in self._signals]
-        return []
+            requests.extend(filter(None, map(_request_of, self._reader.recv(4096))))
+        return requests
 
 
 @contextlib.contextmanager
-def blocked() -> Iterator[None]:
-    """Hold signals back.
-
-    A process started meanwhile inherits this, so that none reaches it before it has said what
-    they mean to it; here they arrive afterwards.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS)
+def _caught(writer: socket.socket) -> Iterator[None]:
+    numbers = STOP_SIGNALS | ({RELOAD_SIGNAL} if RELOAD_SIGNAL else set())
+    fd_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    before = [(each, signal.signal(each, _only_wake_up)) for each in numbers]
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before:
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(fd_before)
+
+
+def _request_of(number: int) -> Request | None:
+    if number == _SESSION_END[0]:
+        return Request("end of the session")
+    if number == RELOAD_SIGNAL:
+        return Request(signal.Signals(number).name, reload=True)
+    return Request(signal.Signals(number).name) if number in STOP_SIGNALS else None

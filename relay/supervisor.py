@@ -9,7 +9,6 @@ affair; see `relay.fleet`.
 from __future__ import annotations
 
 import logging
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -18,11 +17,12 @@ from typing import Any, Final
 
 from multiprocess.connection import wait
 
+from bus.keeper import StreamKeeper
 from relay.demo_process import DemoProcess
 from relay.errors import RelayError
 from relay.fleet import Fleet
 from relay.settings import SupervisionSettings
-from relay.signals import SignalInbox
+from relay.signals import Request, SignalInbox
 from relay.systemd import Notifier
 from relay.worker_process import WorkerSpec
 
@@ -49,6 +49,7 @@ class SupervisorContext:
         signals: the entered inbox.
         notifier: systemd.
         demo: the demo publisher; None: none.
+        keeper: keeps the streams of dead publishers, where somebody must; None: none.
         reload: reads the configuration again; raises RelayError when it cannot be used.
         announce: called once, when every worker is ready.
     """
@@ -58,6 +59,7 @@ class SupervisorContext:
     signals: SignalInbox
     notifier: Notifier
     demo: DemoProcess | None
+    keeper: StreamKeeper | None
     reload: Callable[[], tuple[WorkerSpec, SupervisionSettings]]
     announce: Callable[[], None]
 
@@ -73,7 +75,7 @@ class Supervisor:
         self._announced = False
         self._reloading = False
         self._stopping_since: float | None = None
-        self._stop_signal: signal.Signals | None = None
+        self._stop_request: Request | None = None
         self._next_tick = 0.0
         watchdog = context.notifier.watchdog
         # Half of systemd's period, as its manual advises.
@@ -107,9 +109,9 @@ class Supervisor:
     def _turn(self) -> None:
         readable = self._wait()
         # Signals first: after Ctrl-C deaths are no surprise.
-        if self._context.signals in readable:
-            for number in self._context.signals.read():
-                self._on_signal(number)
+        if not readable.isdisjoint(self._context.signals.sources):
+            for request in self._context.signals.read():
+                self._on_request(request)
         self._fleet.handle(readable)
         demo = self._demo
         now = time.monotonic()
@@ -129,7 +131,7 @@ class Supervisor:
         self._tell_progress()
 
     def _wait(self) -> set[Any]:
-        sources = [self._context.signals, *self._fleet.sources()]
+        sources = [*self._context.signals.sources, *self._fleet.sources()]
         due = [self._next_tick, self._fleet.next_due()]
         if self._demo is not None:
             due += [self._demo.restart_at, self._demo.kill_at]
@@ -142,6 +144,8 @@ class Supervisor:
         if now - self._next_tick < LATE:
             self._fleet.kill_hung()
         self._fleet.sample(now)
+        if self._context.keeper is not None:
+            self._context.keeper.refresh()
         self._notifier.alive()
         self._next_tick = now + self._tick
 
@@ -158,20 +162,20 @@ class Supervisor:
             self._reloading = False
             self._notifier.ready("serving")
 
-    def _on_signal(self, number: signal.Signals) -> None:
-        if number == signal.SIGHUP:
-            self._reload()
+    def _on_request(self, request: Request) -> None:
+        if request.reload:
+            self._reload(request.name)
         elif self._stopping_since is None:
-            log.info("%s: stopping", number.name)
-            self._stop_signal = number
+            log.info("%s: stopping", request.name)
+            self._stop_request = request
             self._stop()
-        elif number != self._stop_signal or time.monotonic() - self._stopping_since >= REPEAT:
+        elif request != self._stop_request or time.monotonic() - self._stopping_since >= REPEAT:
             # The same one at once is no second wish: a Ctrl-C reaches a process twice when
             # its parent passes it on.
-            log.warning("%s: stopping at once", number.name)
+            log.warning("%s: stopping at once", request.name)
             self._kill_all()
 
-    def _reload(self) -> None:
+    def _reload(self, asked_by: str) -> None:
         if self._stopping_since is not None:
             return
         try:
@@ -179,7 +183,7 @@ class Supervisor:
         except (RelayError, SystemExit) as exc:
             log.error("the configuration is not reloaded: %s", exc)
             return
-        log.info("SIGHUP: replacing all workers, one by one")
+        log.info("%s: replacing all workers, one by one", asked_by)
         self._reloading = True
         self._notifier.reloading(time.monotonic_ns() // 1000)
         self._fleet.roll(spec, supervision)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import MutableMapping
 from typing import Final
 
@@ -79,7 +80,7 @@ class Notifier:
             self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
-        if not self._address:
+        if sys.platform == "win32" or not self._address:
             return
         # A name that begins with @ is in the abstract namespace.
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address

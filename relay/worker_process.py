@@ -17,11 +17,10 @@ from typing import Final
 import msgpack
 import multiprocess
 import psutil
-from multiprocess import resource_tracker
 
 from relay.auth import TokenAuthorizer
 from relay.restart_policy import Exit
-from relay.signals import blocked
+from relay.system import hold_back_signals
 from workers.settings import Limits, ViewerSettings
 from workers.table import Column, WorkerRow, WorkerState
 
@@ -115,9 +114,7 @@ class WorkerProcess:
             daemon=True,
         )
         try:
-            # It is started by the first spawn otherwise, and ends the blocking of signals.
-            resource_tracker.ensure_running()
-            with blocked():
+            with hold_back_signals():
                 self._process.start()
         except BaseException:
             self.control.close()

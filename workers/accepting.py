@@ -124,7 +124,13 @@ class BaseAcceptor(ABC):
         self._row.add(Column.CONNECTIONS)
         self._gate.tell()
         connection.setblocking(False)
-        self._accepted(connection, address)
+        try:
+            self._accepted(connection, address)
+        except Exception as exc:
+            # Whatever it is, it is about this one peer; the next is welcome.
+            log.error("a connection could not be served: %r", exc)
+            self._row.add(Column.CONNECTIONS, -1)
+            connection.close()
 
     def _fail(self, error: OSError) -> None:
         """Count a connection that could not be taken; pause if none could."""

@@ -11,10 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import sys
 from collections.abc import Callable
 from typing import Final
 
 from workers.accepting import BaseAcceptor
+
+assert sys.platform != "win32"
 
 __all__ = ["Acceptor"]
 

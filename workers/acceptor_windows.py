@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import _overlapped  # type: ignore[import-not-found]
 import asyncio
+import contextlib
 import socket
 import struct
 import sys
@@ -36,6 +37,19 @@ _EXHAUSTED: Final = frozenset({10024, 10055, 8, 1450})
 # The peer left before it was accepted; found when the request is made or when it completes.
 _PEER_LEFT: Final = frozenset({64, 121, 1236, 10053, 10054, 10057})
 _HANDLE: Final = struct.Struct("@P")
+
+
+class _Connection(socket.socket):
+    """A connection whose end is its end.
+
+    The Proactor loop's transports shut a socket down before they close it. When the peer is
+    gone already that can fail, and the socket would stay open for good.
+    """
+
+    def shutdown(self, how: int) -> None:
+        """As for any socket; nothing if it is too late for it."""
+        with contextlib.suppress(OSError):
+            super().shutdown(how)
 
 
 class _Request(Protocol):
@@ -137,7 +151,7 @@ class _AcceptEx:
 
     def __init__(self, proactor: Any, listener: socket.socket) -> None:
         self._listener = listener
-        self._connection = socket.socket(listener.family)
+        self._connection = _Connection(listener.family)
         # Makes an event of its own, and closes it when it goes.
         self._operation = _overlapped.Overlapped()
         try:
@@ -179,7 +193,7 @@ class _Thread:
     def _accept(self, listener: socket.socket) -> None:
         outcome: socket.socket | OSError
         try:
-            outcome = listener.accept()[0]
+            outcome = _Connection(fileno=listener.accept()[0].detach())
         except OSError as exc:
             outcome = exc
         try:

@@ -30,6 +30,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
+from workers.engines.asyncio_engine import transport_channel
 from workers.engines.interface import Channel, Engine
 from workers.errors import PeerError, close_reason
 from workers.responses import text_response
@@ -259,6 +260,8 @@ class Connection(asyncio.Protocol):
         channel, transport = self._channel, self._transport
         if channel is None or transport is None or channel.idle or transport.is_closing():
             return
+        if self._close_at:
+            return
         if channel.unsent() > self._services.limits.max_publish_message + _CONTROL_BACKLOG:
             log.debug("%s asks for answers and reads none", self.address)
             self._services.row.add(Column.REFUSED_PROTOCOL)
@@ -279,9 +282,10 @@ class Connection(asyncio.Protocol):
             self._channel.finish()
             self._begin_close(settings.close_timeout)
         else:
-            if transport.can_write_eof():
-                transport.write_eof()
-            self._unsent = transport.get_write_buffer_size()
+            # A page is no fan-out: whatever the engine, the transport sends it.
+            self._channel = transport_channel(transport, self)
+            self._channel.finish()
+            self._unsent = self._channel.unsent()
             self._begin_close(settings.progress_timeout)
 
     def _count_protocol_error(self) -> None:
@@ -411,7 +415,7 @@ class Connection(asyncio.Protocol):
             return None
         if self._close_at:
             if now >= self._close_at:
-                if self._channel is not None or not self._took_some(transport):
+                if self._protocol.state is not State.CONNECTING or not self._took_some():
                     self.abort()
                     return None
                 self._close_at = now + self._services.settings.progress_timeout
@@ -421,9 +425,10 @@ class Connection(asyncio.Protocol):
             return self._close_at or None
         return self._check_open(self._channel, now)
 
-    def _took_some(self, transport: asyncio.Transport) -> bool:
+    def _took_some(self) -> bool:
         """Whether the reader of a page, slow as it may be, went on since the last look."""
-        before, self._unsent = self._unsent, transport.get_write_buffer_size()
+        assert self._channel is not None
+        before, self._unsent = self._unsent, self._channel.unsent()
         return self._unsent < before
 
     def _time_out_request(self, transport: asyncio.Transport) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import msgpack
 
-from relay.launch import own_signals
+from relay.launch import let_signals_in
 from relay.restart_policy import EXIT_CANNOT_START
 from relay.worker_process import WorkerSpec
 from workers.table import Column, WorkerRow, WorkerState, WorkerTable
@@ -30,7 +30,7 @@ def fake_worker(
     spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control: Any
 ) -> NoReturn:
     """Target for `relay.worker_process.WorkerProcess`."""
-    own_signals(control)
+    let_signals_in(control)
     if spec.engine == "crash":
         sys.exit(7)
     if spec.engine == "cannot":

@@ -4,7 +4,8 @@ With a write buffer limit of zero a transport pauses its protocol exactly while 
 bytes that the kernel has not taken, so "paused" is "in flight":
 
 * uvloop and the selector loop try to send at once and pause only when bytes are left over;
-* the Proactor loop hands the very `bytes` object to WSASend and pauses until it completes.
+* the Proactor loop begins to send and pauses unless that completes at once; what else is
+  particular to it is in `workers.engines.proactor_channel`.
 
 Nothing is ever appended behind a frame in flight but control messages, so what a connection
 can hold is one frame. uvloop and Proactor refer to the frame's own bytes; the selector loop of
@@ -14,60 +15,22 @@ Python before 3.12 copies the part that the kernel did not take.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Collection
 
 from workers.engines.interface import Channel, Owner
+from workers.engines.proactor_channel import ProactorChannel
+from workers.engines.transport_channel import TransportChannel
 
-__all__ = ["AsyncioChannel", "AsyncioEngine"]
+__all__ = ["AsyncioEngine", "transport_channel"]
 
 
-class AsyncioChannel:
-    """A transport whose pauses are completions."""
-
-    __slots__ = ("_owner", "paused", "transport")
-
-    def __init__(self, transport: asyncio.Transport, owner: Owner) -> None:
-        self.transport = transport
-        self._owner: Owner | None = owner
-        self.paused = False
-        transport.set_write_buffer_limits(high=0)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is in flight."""
-        return not self.paused
-
-    def write(self, data: bytes) -> bool:
-        """Send a frame; whether it is out already."""
-        self.transport.write(data)
-        return not self.paused
-
-    def control(self, data: bytes) -> None:
-        """Send a whole control message after the frame in flight."""
-        self.transport.write(data)
-
-    def finish(self) -> None:
-        """Half-close after everything handed in."""
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-
-    def unsent(self) -> int:
-        """Bytes that the transport still holds."""
-        return self.transport.get_write_buffer_size()
-
-    def pause_writing(self) -> None:
-        """Called by the transport, within `write`, when bytes are left over."""
-        self.paused = True
-
-    def resume_writing(self) -> None:
-        """Called by the transport when the last byte is out."""
-        self.paused = False
-        if self._owner is not None:
-            self._owner.channel_idle()
-
-    def release(self) -> None:
-        """Forget the owner; the transport finishes or drops its bytes by itself."""
-        self._owner = None
+def transport_channel(transport: asyncio.Transport, owner: Owner) -> TransportChannel:
+    """The channel of a transport of the running loop."""
+    if sys.platform == "win32":
+        if isinstance(asyncio.get_running_loop(), asyncio.ProactorEventLoop):
+            return ProactorChannel(transport, owner)
+    return TransportChannel(transport, owner)
 
 
 class AsyncioEngine:
@@ -75,9 +38,9 @@ class AsyncioEngine:
 
     name = "asyncio"
 
-    def adopt(self, transport: asyncio.Transport, owner: Owner) -> AsyncioChannel:
+    def adopt(self, transport: asyncio.Transport, owner: Owner) -> TransportChannel:
         """Make a connection's channel."""
-        return AsyncioChannel(transport, owner)
+        return transport_channel(transport, owner)
 
     def broadcast(self, channels: Collection[Channel], data: bytes) -> list[Channel]:
         """Write ``data`` to every transport; the channels that hold some of it still."""
@@ -85,7 +48,7 @@ class AsyncioEngine:
 
     def send(self, channel: Channel, data: bytes) -> bool:
         """Write ``data`` to one transport; whether it is out already."""
-        assert isinstance(channel, AsyncioChannel)
+        assert isinstance(channel, TransportChannel)
         return channel.write(data)
 
     def close(self) -> None:
