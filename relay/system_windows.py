@@ -214,7 +214,8 @@ class Program:
         """Ask it to end, by Ctrl-Break; without a console nobody can be asked."""
         try:
             self._process.send_signal(signal.CTRL_BREAK_EVENT)
-        except OSError:
+        except (OSError, SystemError):
+            # Python 3.11 makes the one into the other, and ends the process anyway.
             self._process.kill()
 
     def kill(self) -> None:

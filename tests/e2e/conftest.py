@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,23 @@ def start_relay(instance: str, tmp_path: Path) -> Iterator[StartRelay]:
 
 @pytest.fixture
 def publish(instance: str) -> Iterator[StartPublisher]:
-    """Starts a publisher; see `PublisherProcess` for its arguments.
+    """Starts a publisher; see `publishing`."""
+    with publishing(instance) as start:
+        yield start
 
-    Waits until it is live, except with ``live=False``.
+
+@contextlib.contextmanager
+def publishing(instance: str, **always: Any) -> Iterator[StartPublisher]:
+    """Starts publishers; see `PublisherProcess` for their arguments.
+
+    Waits until each is live, except with ``live=False``.
     """
     started: list[PublisherProcess] = []
 
     def start(
         kind: str, stream: str, *, live: bool = True, url: str = "", **settings: Any
     ) -> PublisherProcess:
-        publisher = PublisherProcess(kind, stream, instance=instance, url=url, **settings)
+        publisher = PublisherProcess(kind, stream, instance=instance, url=url, **always, **settings)
         started.append(publisher)
         if live:
             publisher.wait_live()

@@ -16,15 +16,30 @@ import json
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.e2e.relay_process import PROJECT, command
 from tests.e2e.waiting import wait_until
 
-__all__ = ["PublisherProcess"]
+__all__ = ["PublisherProcess", "RunModule", "run_module_here"]
 
 _STOP_LIMIT: Final = 20.0
+
+RunModule = Callable[..., subprocess.Popen[str]]
+
+
+def run_module_here(module: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a module of Python in a process that speaks with this one."""
+    return subprocess.Popen(
+        command(module, *arguments),
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 class PublisherProcess:
@@ -48,6 +63,7 @@ class PublisherProcess:
         serves_keys: bool = False,
         takeover: bool = False,
         frames: int = 0,
+        run_module: RunModule | None = None,
     ) -> None:
         """Start it.
 
@@ -62,6 +78,7 @@ class PublisherProcess:
             serves_keys: whether it makes a key frame when a viewer asks for one.
             takeover: whether it takes the stream from a publisher that lives.
             frames: how many it publishes; 0: until it is stopped.
+            run_module: starts a module of Python with arguments; by default with this Python.
         """
         self.stream = stream
         self.events: list[dict[str, Any]] = []
@@ -74,19 +91,12 @@ class PublisherProcess:
             "--instance" if kind == "shm" else "--url": instance if kind == "shm" else url,
         }
         flat = [str(part) for pair in options.items() for part in pair]
-        self._process = subprocess.Popen(
-            command(
-                "tests.e2e.publisher_main",
-                kind,
-                *flat,
-                *["--serves-keys"] * serves_keys,
-                *["--takeover"] * takeover,
-            ),
-            cwd=PROJECT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+        self._process = (run_module or run_module_here)(
+            "tests.e2e.publisher_main",
+            kind,
+            *flat,
+            *["--serves-keys"] * serves_keys,
+            *["--takeover"] * takeover,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import random
-import signal
 import statistics
 import time
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import StartPublisher, StartRelay
 from tests.e2e.crowd import Crowd
-from tests.e2e.relay_process import RelayProcess, peer_ports
+from tests.e2e.relay import Relay
 from tests.e2e.viewers import Viewer, Visit
 from tests.e2e.waiting import run, until
 from workers.table import Column
@@ -55,10 +53,10 @@ class Kill:
         return visit.port in self.ports or visit.asked > self.at - AFTERMATH / 2
 
 
-async def _kill(relay: RelayProcess, pid: int, slot: int) -> Kill:
-    ports = await asyncio.to_thread(peer_ports, pid)
+async def _kill(relay: Relay, pid: int, slot: int) -> Kill:
+    ports = await asyncio.to_thread(relay.peer_ports, pid)
     at = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
+    relay.kill_worker(pid)
     return Kill(at, slot, pid, frozenset(ports))
 
 
@@ -100,7 +98,7 @@ def test_random_workers_killed_every_second(
     assert not remote.count("refused")
 
 
-async def _killing_spree(relay: RelayProcess) -> list[Kill]:
+async def _killing_spree(relay: Relay) -> list[Kill]:
     async with Crowd.of(VIEWERS, relay.address, "local", "remote") as crowd:
         await crowd.arrive()
         await crowd.all_watching()

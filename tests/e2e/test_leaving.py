@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import psutil
 import pytest
 
 from tests.e2e.conftest import StartPublisher, StartRelay
 from tests.e2e.crowd import Crowd
 from tests.e2e.departures import ALL_WAYS, Way
 from tests.e2e.raw_client import RawClient
-from tests.e2e.relay_process import RelayProcess
+from tests.e2e.relay import Relay
 from tests.e2e.viewers import Address
 from tests.e2e.waiting import run, until
 from workers.table import Column
@@ -38,20 +37,20 @@ def test_f5_storm_leaves_nothing_and_disturbs_nobody(
     assert not relay.log_lines("WARNING")
 
 
-async def _storm(relay: RelayProcess) -> None:
+async def _storm(relay: Relay) -> None:
     async with Crowd.of(WATCHERS, relay.address, "cam0") as watchers:
         await watchers.arrive()
         await watchers.all_watching()
         # Doorbells and other things that are opened once and kept.
         await _leave_in(relay.address, [*ALL_WAYS] * 4)
         await _connections_are(relay, WATCHERS)
-        descriptors = _descriptors(relay)
+        descriptors = relay.descriptors()
         ways = [ALL_WAYS[index % len(ALL_WAYS)] for index in range(CONNECTIONS - 100)]
         await asyncio.gather(_leave_in(relay.address, ways), _reload_tabs(relay.address, 10, 10))
         await _connections_are(relay, WATCHERS)
         await until(
-            lambda: all(count <= descriptors[pid] for pid, count in _descriptors(relay).items()),
-            lambda: f"descriptors to be as before: {descriptors}, now {_descriptors(relay)}",
+            lambda: all(count <= descriptors[pid] for pid, count in relay.descriptors().items()),
+            lambda: f"descriptors to be as before: {descriptors}, now {relay.descriptors()}",
         )
         assert [each for each in watchers.visits if each.closed] == []
         assert not watchers.gaps()
@@ -91,20 +90,16 @@ async def _reload_tabs(address: Address, tabs: int, reloads: int) -> None:
     await asyncio.gather(*(tab(number) for number in range(tabs)))
 
 
-async def _connections_are(relay: RelayProcess, count: int) -> None:
+async def _connections_are(relay: Relay, count: int) -> None:
     await until(
         lambda: _total(relay, Column.CONNECTIONS) == _total(relay, Column.VIEWERS) == count,
         lambda: f"{count} connections to be left; the table has {_counts(relay)}",
     )
 
 
-def _counts(relay: RelayProcess) -> list[tuple[int, int]]:
+def _counts(relay: Relay) -> list[tuple[int, int]]:
     return [(row[Column.CONNECTIONS], row[Column.VIEWERS]) for row in relay.rows()]
 
 
-def _total(relay: RelayProcess, column: Column) -> int:
+def _total(relay: Relay, column: Column) -> int:
     return sum(row[column] for row in relay.rows())
-
-
-def _descriptors(relay: RelayProcess) -> dict[int, int]:
-    return {row[Column.PID]: psutil.Process(row[Column.PID]).num_fds() for row in relay.rows()}

@@ -7,7 +7,6 @@ import socket
 import time
 from typing import Final
 
-import psutil
 import pytest
 
 from tests.e2e import wire
@@ -15,7 +14,7 @@ from tests.e2e.checker import FrameChecker
 from tests.e2e.conftest import StartPublisher, StartRelay
 from tests.e2e.crowd import Crowd
 from tests.e2e.raw_client import RawClient
-from tests.e2e.relay_process import RelayProcess
+from tests.e2e.relay import Relay
 from tests.e2e.viewers import Address
 from tests.e2e.waiting import run, until
 from tests.e2e.wire import MessageReader
@@ -74,11 +73,11 @@ def test_slow_viewer_gets_current_frames_and_a_stopped_one_is_closed(
     assert not relay.errors()
 
 
-async def _mixed_company(relay: RelayProcess) -> None:
+async def _mixed_company(relay: Relay) -> None:
     async with Crowd.of(4, relay.address, "cam0") as fast:
         await fast.arrive()
         await fast.all_watching()
-        memory = _own_memory(relay)
+        memory = relay.own_memory()
         slow = await RawClient.connect(relay.address, receive_buffer=RECEIVE_BUFFER)
         reader = SlowReader(slow, await slow.open("/view/cam0"))
         reading = asyncio.create_task(reader.read(SLOW))
@@ -93,7 +92,7 @@ async def _mixed_company(relay: RelayProcess) -> None:
         begin = time.monotonic()
         await asyncio.sleep(WATCHED)
         assert not reading.done(), "the slow viewer lost its connection"
-        growth = {pid: size - memory[pid] for pid, size in _own_memory(relay).items()}
+        growth = {pid: size - memory[pid] for pid, size in relay.own_memory().items()}
         skipped = [each["skipped"] for each in await asyncio.to_thread(relay.workers)]
         reading.cancel()
         slow.close()
@@ -118,16 +117,7 @@ async def _mixed_company(relay: RelayProcess) -> None:
 _SO_ERROR: Final = (socket.SOL_SOCKET, socket.SO_ERROR)
 
 
-def _own_memory(relay: RelayProcess) -> dict[int, int]:
-    """Memory of each worker without what it shares, the rings."""
-    found = {}
-    for row in relay.rows():
-        info = psutil.Process(row[Column.PID]).memory_info()
-        found[row[Column.PID]] = info.rss - info.shared
-    return found
-
-
-def _total(relay: RelayProcess, column: Column) -> int:
+def _total(relay: Relay, column: Column) -> int:
     return sum(row[column] for row in relay.rows())
 
 
@@ -142,7 +132,7 @@ def test_many_stopped_viewers_cost_constant_memory(
     assert not relay.errors()
 
 
-async def _frozen_tabs(relay: RelayProcess, count: int) -> None:
+async def _frozen_tabs(relay: Relay, count: int) -> None:
     async with Crowd.of(2, relay.address, "cam0") as fast:
         await fast.arrive()
         await fast.all_watching()
@@ -150,10 +140,10 @@ async def _frozen_tabs(relay: RelayProcess, count: int) -> None:
         seen = fast.viewers[0].checker
         start = seen.frames
         await until(lambda: seen.frames > start + 3 * FPS, "three seconds of video")
-        before = _own_memory(relay)
+        before = relay.own_memory()
         start = seen.frames
         await until(lambda: seen.frames > start + 8 * FPS, "eight more seconds of video")
-        growth = {pid: size - before[pid] for pid, size in _own_memory(relay).items()}
+        growth = {pid: size - before[pid] for pid, size in relay.own_memory().items()}
         assert _total(relay, Column.VIEWERS) == count + 2
         for client in clients:
             client.close()

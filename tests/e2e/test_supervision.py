@@ -13,7 +13,7 @@ import pytest
 from relay.restart_policy import EXIT_CANNOT_START
 from tests.e2e.conftest import StartPublisher, StartRelay
 from tests.e2e.crowd import Crowd
-from tests.e2e.relay_process import RelayProcess, peer_ports
+from tests.e2e.relay_process import RelayProcess
 from tests.e2e.viewers import Viewer
 from tests.e2e.waiting import run, until, wait_until
 from workers.table import Column
@@ -38,7 +38,7 @@ def test_hung_worker_is_replaced_while_the_others_serve(
             await crowd.all_watching()
             row = relay.rows()[1]
             pid, slot = row[Column.PID], row[Column.SLOT]
-            hung = peer_ports(pid)
+            hung = relay.peer_ports(pid)
             os.kill(pid, signal.SIGSTOP)
             await newcomers.arrive()
             await newcomers.all_watching()

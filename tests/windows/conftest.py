@@ -7,14 +7,21 @@ the tests. Where neither can be had, these tests are skipped with the reason in 
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import StartPublisher, publishing
+from tests.e2e.publishers import run_module_here
 from tests.windows.build import Unavailable, build
 from tests.windows.pythons import Interpreter, NativePython, WindowsPython, wine_python
+from tests.windows.windows_relay import WindowsRelay
+
+StartRelay = Callable[..., WindowsRelay]
 
 _HERE = Path(__file__).parent
 _NATIVE = _HERE / "native"
@@ -49,6 +56,41 @@ def _interpreter() -> Iterator[Interpreter]:
         except Unavailable as exc:
             pytest.skip(str(exc))
         yield found
+
+
+@pytest.fixture
+def start_relay(windows: WindowsPython, instance: str) -> Iterator[StartRelay]:
+    """Starts a relay in the Windows Python; see `WindowsRelay` for its arguments.
+
+    Afterwards nothing of it may be left, neither processes nor shared memory.
+    """
+    started: list[WindowsRelay] = []
+
+    def start(*options: str, ready: bool = True, **settings: Any) -> WindowsRelay:
+        relay = WindowsRelay(windows, instance, *options, **settings)
+        started.append(relay)
+        if ready:
+            relay.wait_ready()
+        return relay
+
+    yield start
+    left = [found for relay in started for found in relay.clean_up()]
+    for relay in started:
+        print(relay.tail())
+    assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+def publish(windows: WindowsPython, instance: str) -> Iterator[StartPublisher]:
+    """Starts a publisher of `tests.e2e`: with ``shm`` in the Windows Python, else from here."""
+
+    def run_module(module: str, kind: str, *arguments: str) -> subprocess.Popen[str]:
+        if kind == "shm":
+            return windows.popen("-m", module, kind, *arguments, stderr=subprocess.DEVNULL)
+        return run_module_here(module, kind, *arguments)
+
+    with publishing(instance, run_module=run_module) as start:
+        yield start
 
 
 @pytest.fixture

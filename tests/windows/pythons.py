@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -93,9 +93,31 @@ def wine_python(build: Build) -> Iterator[WinePython]:
         prefix = Path(folder, "prefix")
         shutil.copytree(build.prefix, prefix, symlinks=True, copy_function=_link_or_copy)
         try:
-            yield WinePython(build, prefix)
+            with _kept_running(WinePython(build, prefix)) as python:
+                yield python
         finally:
             stop_wine(build, prefix)
+
+
+@contextlib.contextmanager
+def _kept_running(python: WinePython) -> Iterator[WinePython]:
+    """Keep one program running: Windows' own programs start with the first and end with the last.
+
+    They inherit the standard streams of whoever was first; with these, nobody is misled by
+    streams that do not end.
+    """
+    anchor = subprocess.Popen(
+        [*python.command, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=python.environment,
+    )
+    assert anchor.stdin and anchor.stdout
+    with anchor.stdin, anchor.stdout:
+        anchor.stdout.readline()
+        yield python
+    anchor.wait()
 
 
 def _link_or_copy(source: str, destination: str) -> None:
@@ -123,6 +145,11 @@ class WindowsPython:
         self._interpreter = interpreter
         self.folder = folder
         self._numbers = itertools.count()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What its processes have in their environment."""
+        return self._interpreter.environment
 
     def call(self, target: str, *arguments: object, patience: float = PATIENCE) -> Any:
         """What a function returns, called in a process of its own.
@@ -156,8 +183,16 @@ class WindowsPython:
         with Guest(self.popen("-m", module, *arguments), None, patience) as guest:
             return guest.outcome()
 
-    def popen(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """A process; paths among the arguments are translated."""
+    def popen(
+        self, *arguments: str | Path, path: Sequence[Path] = (), stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """A process; paths among the arguments are translated.
+
+        Args:
+            *arguments: of the interpreter.
+            path: folders in which it finds modules before this project's.
+            stderr: where its standard error goes, as for `subprocess`, but never to a file.
+        """
         interpreter = self._interpreter
         told = [interpreter.path(a) if isinstance(a, Path) else a for a in arguments]
         return subprocess.Popen(
@@ -165,12 +200,15 @@ class WindowsPython:
             # Pipes: under Wine, Python does not start on standard streams that are files.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             encoding="utf-8",
             errors="replace",
             cwd=ROOT,
-            env={**interpreter.environment, "PYTHONPATH": interpreter.path(ROOT)},
+            env={
+                **interpreter.environment,
+                "PYTHONPATH": ";".join(interpreter.path(folder) for folder in (*path, ROOT)),
+            },
         )
 
 

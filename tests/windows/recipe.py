@@ -52,6 +52,7 @@ STANDARD_LIBRARY_LEFT_OUT: Final = frozenset(
 
 # What the project needs on Windows, what its tests need, and what those need there.
 _PACKAGES: Final = (
+    "av",
     "colorama",
     "dill",
     "hypothesis",
@@ -71,11 +72,15 @@ _PACKAGES: Final = (
     "sortedcontainers",
     "websockets",
 )
+_NUMPY: Final = "numpy==1.26.4"
+"""Wine 8 lacks a function of the C library that later versions call. There is none of this one
+for Python 3.13, where relay-publish has to do without."""
 
 
 def packages() -> list[str]:
     """Requirements for the Windows Python: the versions that are installed here."""
-    return [_pinned(name) for name in _PACKAGES]
+    numpy = [_NUMPY] if sys.version_info < (3, 13) else []
+    return [*map(_pinned, _PACKAGES), *numpy]
 
 
 def _pinned(name: str) -> str:

@@ -41,6 +41,9 @@ class ProactorChannel(TransportChannel):
 
     def write(self, data: bytes) -> bool:
         """Send a frame; whether it is out already."""
+        if self._transport.is_closing():
+            # The peer is gone, and so will its connection be in the loop's next turn.
+            return False
         # Without this private attribute the frame would be copied, and all be as well.
         if getattr(self._transport, "_write_fut", None) is None:
             self._transport.write(data)
@@ -61,7 +64,7 @@ class ProactorChannel(TransportChannel):
         """Send a whole control message after the frame in flight."""
         if self._waiting:
             self._waiting.append(data)
-        else:
+        elif not self._transport.is_closing():
             self._transport.write(data)
 
     def finish(self) -> None:
@@ -80,7 +83,7 @@ class ProactorChannel(TransportChannel):
 
     def _look(self) -> None:
         """Do what is due when nothing is in flight any more."""
-        if not self.idle:
+        if not self.idle or self._transport.is_closing():
             return
         if self._finishing:
             # Of a peer that is gone already, the receive that is armed will tell.

@@ -1,0 +1,185 @@
+"""A relay in a Windows Python, with everything that tests of relays ask of one.
+
+Under Wine its processes are this system's, too, and can be counted and measured from here;
+its shared memory is seen by a guest in there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from typing import IO, Any, Final
+
+import psutil
+
+from tests.e2e.relay import Relay
+from tests.e2e.waiting import WATCHDOG, wait_until
+from tests.windows.pythons import Outcome, WindowsPython
+from workers.table import Column, WorkerState, WorkerStats
+
+__all__ = ["WindowsRelay"]
+
+_PATIENCE: Final = 600.0
+"""Seconds; tests have limits of their own."""
+
+
+class WindowsRelay(Relay):
+    """One ``relay-supervisor`` in a Windows Python."""
+
+    def __init__(
+        self,
+        windows: WindowsPython,
+        instance: str,
+        *options: str,
+        workers: int = 3,
+        broken_module: str = "",
+    ) -> None:
+        """Start it; `wait_ready` waits for it.
+
+        Args:
+            windows: where.
+            instance: a name of its own.
+            *options: further flags.
+            workers: how many.
+            broken_module: name of a module that cannot be imported in there.
+        """
+        self._windows = windows
+        self._complaints: list[str] = []
+        fixed = ("--workers", str(workers), "--port", "0", "--instance", instance)
+        path = [windows.folder / "broken"] if broken_module else []
+        for folder in path:
+            folder.mkdir()
+            (folder / f"{broken_module}.py").write_text('raise RuntimeError("broken")\n')
+        process = windows.popen("-m", "relay", *fixed, *options, path=path)
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.close()
+        self._hearer = threading.Thread(target=self._hear, args=(process.stderr,), daemon=True)
+        self._hearer.start()
+        self._watcher = windows.start(
+            "tests.windows.guests.watching:watch", instance, patience=_PATIENCE
+        )
+        self._turn = threading.Lock()
+        super().__init__(instance, process)
+
+    def _hear(self, stream: IO[str]) -> None:
+        with stream:
+            self._complaints.extend(stream)
+
+    def _ask(self, what: str, *arguments: object) -> Any:
+        with self._turn:
+            self._watcher.send(json.dumps([what, *arguments]))
+            return json.loads(self._watcher.line())
+
+    def log(self) -> str:
+        """Its standard error so far."""
+        return "".join(self._complaints)
+
+    def wait(self) -> int:
+        """Wait for the supervisor's end; its exit status."""
+        code = super().wait()
+        self._hearer.join(WATCHDOG)
+        return code
+
+    def run_command(self, module: str, *options: str, instance: str = "") -> Outcome:
+        """Run another of the product's commands over there, to its end."""
+        fixed = ("--instance", instance or self.instance)
+        return self._windows.run_module(module, *fixed, *options, patience=WATCHDOG)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Stop it by a console event, and wait; its exit status."""
+        return super().stop(number)
+
+    def kill(self) -> None:
+        """End the supervisor without a warning."""
+        self._process.kill()
+
+    def rows(self) -> list[WorkerStats]:
+        """The worker table, without asking any worker; empty when there is none."""
+        return [
+            WorkerStats({Column(int(key)): value for key, value in values.items()}, state, age)
+            for values, number, age in self._ask("rows") or ()
+            for state in (WorkerState(number),)
+        ]
+
+    def objects(self) -> list[str]:
+        """What is in shared memory under its instance's name, except streams."""
+        found: list[str] = self._ask("objects")
+        return found
+
+    def reload(self) -> None:
+        """By its named event."""
+        self._ask("reload")
+
+    def kill_worker(self, pid: int) -> None:
+        """By TerminateProcess."""
+        self._ask("kill", pid)
+
+    def peer_ports(self, pid: int) -> set[int]:
+        """Remote ports of the TCP connections that a worker holds.
+
+        Workers are numbered differently here, but they were started in the same order.
+        """
+        rows = sorted(self.rows(), key=lambda row: row[Column.STARTED_NS])
+        workers = sorted(self._workers(), key=lambda process: process.create_time())
+        numbers = {row[Column.PID]: each for row, each in zip(rows, workers, strict=True)}
+        found = numbers[pid].net_connections("tcp4")
+        return {each.raddr.port for each in found if each.raddr and each.laddr[1:] == (self.port,)}
+
+    def _workers(self) -> list[psutil.Process]:
+        return [process for process in self._neighbours() if _is_worker(process)]
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything alive that belongs to it: supervisor, workers, demo publisher."""
+        return [
+            process
+            for process in self._neighbours()
+            if {"relay", "relay.publish"} & {*process.cmdline()} or _is_worker(process)
+        ]
+
+    def descriptors(self) -> dict[int, int]:
+        """Those of Wine's server, which holds every handle of every process."""
+        return {
+            process.pid: process.num_fds()
+            for process in self._neighbours()
+            if "wineserver" in process.name()
+        }
+
+    def own_memory(self) -> dict[int, int]:
+        """Each worker's."""
+        return {process.pid: process.memory_full_info().uss for process in self._workers()}
+
+    def _neighbours(self) -> list[psutil.Process]:
+        prefix = self._windows.environment["WINEPREFIX"]
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("WINEPREFIX") == prefix:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [each for each in found if each.is_running() and each.pid != os.getpid()]
+
+    def clean_up(self) -> list[str]:
+        """Stop whatever is left, by force if need be; what should not have been left."""
+        left = []
+        if self.running:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                left.append("the supervisor does not stop on Ctrl-C")
+                self.kill()
+        try:
+            wait_until(lambda: not self.processes(), "the end of all", limit=10.0)
+        except AssertionError:
+            left += [f"process {each.pid}: {each.cmdline()}" for each in self.processes()]
+        left += self.objects()
+        with self._watcher:
+            self._watcher.finish()
+        return left
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    return any("spawn_main" in word for word in process.cmdline())
