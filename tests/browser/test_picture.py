@@ -39,9 +39,9 @@ def test_grid_and_watch_pages_show_the_very_frames(
     ]
     for player in players:
         player.wait_live()
-    _check_rates(players, CLIP_FPS)
+    check_rates(players, CLIP_FPS)
     for player in players:
-        _check_pictures(player)
+        check_pictures(player)
     for player in players:
         stats = player.stats()
         assert (stats["codec"], stats["width"], stats["height"]) == ("avc1.4d401f", 1280, 720)
@@ -52,7 +52,8 @@ def test_grid_and_watch_pages_show_the_very_frames(
     assert not relay.errors()
 
 
-def _check_rates(players: Sequence[Player], fps: float) -> None:
+def check_rates(players: Sequence[Player], fps: float) -> None:
+    """All of them decode about so many pictures in a second."""
     begin = [player.mark() for player in players]
     rates = []
     for player, mark in zip(players, begin, strict=True):
@@ -62,7 +63,7 @@ def _check_rates(players: Sequence[Player], fps: float) -> None:
     assert all(abs(rate - fps) <= fps / 5 for rate in rates), complaint
 
 
-def _check_pictures(player: Player) -> None:
+def check_pictures(player: Player) -> None:
     """Two moments, so that neither a frozen picture nor a black or broken one passes."""
     first = player.capture()
     player.wait(f"s.seq >= {first.seq + APART} && (s.seq - {first.seq}) % {CLIP_FRAMES}")

@@ -17,6 +17,7 @@ import psutil
 
 from tests.e2e.relay import Relay
 from tests.e2e.waiting import WATCHDOG, wait_until
+from tests.platforms import open_descriptors
 from tests.windows.pythons import Outcome, WindowsPython
 from workers.table import Column, WorkerState, WorkerStats
 
@@ -142,7 +143,7 @@ class WindowsRelay(Relay):
     def descriptors(self) -> dict[int, int]:
         """Those of Wine's server, which holds every handle of every process."""
         return {
-            process.pid: process.num_fds()
+            process.pid: open_descriptors(process.pid)
             for process in self._neighbours()
             if "wineserver" in process.name()
         }
