@@ -57,6 +57,7 @@ RELAY_VIEW_TOKEN, or [[auth.tokens]] tables in the file.
 
 Signals: SIGTERM and SIGINT stop the relay after its viewers were told to come back, a second
 one stops it at once. SIGHUP reads the configuration again and replaces the workers one by one.
+On Windows, Ctrl-C and Ctrl-Break stop it, and relay-reload stands in for SIGHUP.
 
 Examples:
   relay-supervisor --demo

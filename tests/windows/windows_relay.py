@@ -111,8 +111,9 @@ class WindowsRelay(Relay):
         return found
 
     def reload(self) -> None:
-        """By its named event."""
-        self._ask("reload")
+        """By the command, which sets an event that the supervisor waits for."""
+        outcome = self.run_command("relay.cli.reload")
+        assert outcome.code == 0, outcome.stderr
 
     def kill_worker(self, pid: int) -> None:
         """By TerminateProcess."""

@@ -12,7 +12,6 @@ from typing import Any
 from bus.errors import BusError
 from bus.names import instance_prefix, stream_of
 from bus.segment import list_objects
-from relay.system import request_reload
 from workers.table import WorkerTable
 
 __all__ = ["watch"]
@@ -40,7 +39,4 @@ def _answer(instance: str, what: str, arguments: list[Any]) -> Any:
     except BusError:
         return None
     with contextlib.closing(table):
-        if what == "reload":
-            request_reload(instance, table.supervisor_pid)
-            return None
         return [[row.values, row.state, row.heartbeat_age] for row in table.rows()]
