@@ -4,8 +4,8 @@ A worker that dies refuses nobody, because the queue of connections belongs to t
 and not to the worker. That is also why there is no SO_REUSEPORT: it gives each worker a
 queue of its own, which dies with it.
 
-Hand-over: `multiprocess` passes the descriptor when it spawns. On Windows the same pickling
-duplicates the socket into the child; how it is accepted from there is the workers' affair.
+A worker is given it when it is spawned (`relay.system.hand_over`); how it is accepted from
+there is the workers' affair.
 """
 
 from __future__ import annotations

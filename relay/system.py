@@ -17,6 +17,7 @@ asks which system it is.
 ``Program``                a child that is no Python function, in a group of its own
 ``raise_descriptor_limit`` lets this process open as many files as its user may
 ``claim_address``          options for a listening socket, so that nobody else gets its port
+``hand_over``              what to pass to a worker so that it gets the listening socket
 ========================== ================================================================
 """
 
@@ -34,6 +35,7 @@ if sys.platform == "win32":
         ReloadRequests,
         at_session_end,
         claim_address,
+        hand_over,
         hold_back_signals,
         own_signals,
         raise_descriptor_limit,
@@ -50,6 +52,7 @@ else:
         ReloadRequests,
         at_session_end,
         claim_address,
+        hand_over,
         hold_back_signals,
         own_signals,
         raise_descriptor_limit,
@@ -66,6 +69,7 @@ __all__ = [
     "ReloadRequests",
     "at_session_end",
     "claim_address",
+    "hand_over",
     "hold_back_signals",
     "own_signals",
     "raise_descriptor_limit",

@@ -26,6 +26,7 @@ __all__ = [
     "ReloadRequests",
     "at_session_end",
     "claim_address",
+    "hand_over",
     "hold_back_signals",
     "own_signals",
     "raise_descriptor_limit",
@@ -118,6 +119,11 @@ def raise_descriptor_limit() -> None:
 def claim_address(listener: socket.socket) -> None:
     """Without this, a relay that is started again finds its port in use for a minute."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def hand_over(listener: socket.socket) -> socket.socket:
+    """The socket itself: `multiprocess` passes its descriptor."""
+    return listener
 
 
 class Program:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 from ctypes import wintypes
 from typing import Final
 
+from multiprocess.context import get_spawning_popen
+
 from bus import kernel32
 from relay.errors import RelayError
 
@@ -34,6 +36,7 @@ __all__ = [
     "ReloadRequests",
     "at_session_end",
     "claim_address",
+    "hand_over",
     "hold_back_signals",
     "own_signals",
     "raise_descriptor_limit",
@@ -188,6 +191,25 @@ def raise_descriptor_limit() -> None:
 def claim_address(listener: socket.socket) -> None:
     """SO_REUSEADDR would let another program take the port over; this forbids just that."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+
+
+class _Shared:
+    """A socket on its way into the process that is being spawned."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+
+    def __reduce__(self) -> tuple[object, tuple[bytes]]:
+        return socket.fromshare, (self._listener.share(get_spawning_popen().pid),)
+
+
+def hand_over(listener: socket.socket) -> _Shared:
+    """Something that becomes the socket where it is unpickled.
+
+    `multiprocess` would have a thread here answer the child's question for it, and keep a
+    duplicate for each child that dies before it asks.
+    """
+    return _Shared(listener)
 
 
 class Program:

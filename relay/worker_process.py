@@ -20,7 +20,7 @@ import psutil
 
 from relay.auth import TokenAuthorizer
 from relay.restart_policy import Exit
-from relay.system import hold_back_signals
+from relay.system import hand_over, hold_back_signals
 from workers.settings import Limits, ViewerSettings
 from workers.table import Column, WorkerRow, WorkerState
 
@@ -109,7 +109,7 @@ class WorkerProcess:
         self.control, childs_end = _SPAWN.Pipe(duplex=True)
         self._process = _SPAWN.Process(
             target=target,
-            args=(spec, slot, row.index, listener, childs_end),
+            args=(spec, slot, row.index, hand_over(listener), childs_end),
             name=f"worker-{slot}",
             daemon=True,
         )

@@ -138,7 +138,7 @@ class WindowsRelay(Relay):
         return [
             process
             for process in self._neighbours()
-            if {"relay", "relay.publish"} & {*process.cmdline()} or _is_worker(process)
+            if {"relay", "relay.publish"} & {*_words(process)} or _is_worker(process)
         ]
 
     def descriptors(self) -> dict[int, int]:
@@ -146,7 +146,7 @@ class WindowsRelay(Relay):
         return {
             process.pid: open_descriptors(process.pid)
             for process in self._neighbours()
-            if "wineserver" in process.name()
+            if any("wineserver" in word for word in _words(process))
         }
 
     def own_memory(self) -> dict[int, int]:
@@ -176,7 +176,7 @@ class WindowsRelay(Relay):
         try:
             wait_until(lambda: not self.processes(), "the end of all", limit=10.0)
         except AssertionError:
-            left += [f"process {each.pid}: {each.cmdline()}" for each in self.processes()]
+            left += [f"process {each.pid}: {_words(each)}" for each in self.processes()]
         left += self.objects()
         with self._watcher:
             self._watcher.finish()
@@ -184,4 +184,12 @@ class WindowsRelay(Relay):
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    return any("spawn_main" in word for word in process.cmdline())
+    return any("spawn_main" in word for word in _words(process))
+
+
+def _words(process: psutil.Process) -> list[str]:
+    """Its command line; none when it has gone meanwhile."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
