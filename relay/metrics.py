@@ -8,17 +8,24 @@ reset that it is, and gauges are the sum of both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from bus.stream import StreamInfo
 from relay.version import relay_version
 from workers.table import Column, WorkerState, WorkerStats
+from workers.viewer_reports import LATENCY_BOUNDS, LATENCY_COLUMNS
 
 __all__ = ["CONTENT_TYPE", "metrics_text"]
 
@@ -27,6 +34,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _GAUGES: Final = (
     ("relay_connections", "Open connections.", Column.CONNECTIONS, 1.0),
     ("relay_viewers", "Viewers.", Column.VIEWERS, 1.0),
+    ("relay_worker_gated", "1 while it lets others accept.", Column.GATED, 1.0),
     ("relay_publishers", "Remote publishers.", Column.PUBLISHERS, 1.0),
     ("relay_worker_full", "1 while it lacks descriptors for more connections.", Column.FULL, 1.0),
     ("relay_worker_cpu_cores", "Processor cores in use.", Column.CPU_MILLI, 0.001),
@@ -43,6 +51,8 @@ _COUNTERS: Final = (
     ("relay_websocket_handshakes", "WebSocket handshakes completed.", Column.HANDSHAKES),
     ("relay_http_requests", "Plain HTTP requests.", Column.HTTP_REQUESTS),
     ("relay_key_requests", "Key frames asked of publishers.", Column.KEY_REQUESTS),
+    ("relay_viewer_decoded_frames", "Frames decoded, by viewers' reports.", Column.VIEWER_DECODED),
+    ("relay_viewer_dropped_frames", "Frames dropped, by viewers' reports.", Column.VIEWER_DROPPED),
     ("relay_ring_lapped_records", "Ring records lost to lapping.", Column.LAPPED_RECORDS),
     ("relay_ring_corrupt_records", "Ring records with a bad checksum.", Column.CORRUPT_RECORDS),
 )
@@ -131,6 +141,11 @@ def _about_workers(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
     for slot, row in newest.items():
         age.add_metric([str(slot)], max(row.heartbeat_age, 0.0))
     yield age
+    engines = InfoMetricFamily("relay_worker", "How it sends.", labels=["worker"])
+    for slot, row in newest.items():
+        engines.add_metric([str(slot)], {"engine": row.engine})
+    yield engines
+    yield _latency(newest)
     for name, text, column in _COUNTERS:
         counter = CounterMetricFamily(name, text, labels=["worker"])
         for slot, row in newest.items():
@@ -144,12 +159,26 @@ def _about_workers(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
         yield counter
 
 
+def _latency(newest: Mapping[int, WorkerStats]) -> Metric:
+    histogram = HistogramMetricFamily(
+        "relay_viewer_paint_latency_seconds",
+        "From capture to paint, one sample for each report of a viewer.",
+        labels=["worker"],
+    )
+    bounds = [*map(str, LATENCY_BOUNDS), "+Inf"]
+    for slot, row in newest.items():
+        counts = itertools.accumulate(row[column] for column in LATENCY_COLUMNS)
+        buckets = list(zip(bounds, map(float, counts), strict=True))
+        histogram.add_metric([str(slot)], buckets, row[Column.LATENCY_US] / 1e6)
+    return histogram
+
+
 def _about_streams(streams: Iterable[StreamInfo]) -> Iterator[Metric]:
     label = ["stream"]
     live = GaugeMetricFamily("relay_stream_live", "1 while it has a publisher.", labels=label)
     viewers = GaugeMetricFamily("relay_stream_viewers", "Viewers.", labels=label)
     fps = GaugeMetricFamily("relay_stream_frames_per_second", "Frame rate.", labels=label)
-    bitrate = GaugeMetricFamily("relay_stream_bits_per_second", "Bit rate.", labels=label)
+    rate = GaugeMetricFamily("relay_stream_bytes_per_second", "Byte rate.", labels=label)
     epoch = GaugeMetricFamily("relay_stream_epoch", "Number of its publisher.", labels=label)
     frames = CounterMetricFamily("relay_stream_frames", "Frames published.", labels=label)
     keys = CounterMetricFamily("relay_stream_key_frames", "Key frames published.", labels=label)
@@ -159,9 +188,9 @@ def _about_streams(streams: Iterable[StreamInfo]) -> Iterator[Metric]:
         live.add_metric(name, each.live)
         viewers.add_metric(name, each.viewers)
         fps.add_metric(name, each.fps)
-        bitrate.add_metric(name, each.bitrate)
+        rate.add_metric(name, each.bitrate / 8)
         epoch.add_metric(name, each.epoch)
         frames.add_metric(name, each.frames)
         keys.add_metric(name, each.key_frames)
         octets.add_metric(name, each.bytes)
-    yield from (live, viewers, fps, bitrate, epoch, frames, keys, octets)
+    yield from (live, viewers, fps, rate, epoch, frames, keys, octets)

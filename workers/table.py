@@ -19,7 +19,7 @@ from bus.segment import Segment
 
 __all__ = ["Column", "WorkerRow", "WorkerState", "WorkerStats", "WorkerTable"]
 
-_ROW_BYTES: Final = 512
+_ROW_BYTES: Final = 1024
 _ROW_WORDS: Final = _ROW_BYTES // 8
 _SUPERVISOR_LOCK: Final = 0
 _ROWS_WORD: Final = 8
@@ -84,6 +84,23 @@ class Column(IntEnum):
     KEY_REQUESTS = 37
     FULL = 38
     """1 while the worker takes no connections for want of descriptors or memory."""
+    # What viewers report; see `workers.viewer_reports`.
+    VIEWER_DECODED = 64
+    VIEWER_DROPPED = 65
+    LATENCY_US = 66
+    """Sum of all capture-to-paint latencies."""
+    LATENCY_0 = 67
+    """How many of them were in the first bucket; the other buckets follow."""
+    LATENCY_1 = 68
+    LATENCY_2 = 69
+    LATENCY_3 = 70
+    LATENCY_4 = 71
+    LATENCY_5 = 72
+    LATENCY_6 = 73
+    LATENCY_7 = 74
+    LATENCY_8 = 75
+    LATENCY_9 = 76
+    LATENCY_10 = 77
 
 
 ENGINES: Final = ("", "asyncio")

@@ -14,6 +14,7 @@ from workers.hub import Hub
 from workers.services import StreamServices
 from workers.table import Column
 from workers.viewer import ViewerPosition
+from workers.viewer_reports import ViewerReports
 
 __all__ = ["ViewerSession"]
 
@@ -27,7 +28,16 @@ class ViewerSession:
         raw: whether it gets bare payloads.
     """
 
-    __slots__ = ("_connection", "_hub", "_stream", "_streams", "channel", "position", "raw")
+    __slots__ = (
+        "_connection",
+        "_hub",
+        "_reports",
+        "_stream",
+        "_streams",
+        "channel",
+        "position",
+        "raw",
+    )
 
     channel: Channel
 
@@ -38,6 +48,7 @@ class ViewerSession:
         self._connection = connection
         self._stream = stream
         self._hub: Hub | None = None
+        self._reports = ViewerReports()
         self.raw = raw
         self.position = ViewerPosition(time.monotonic())
 
@@ -77,8 +88,10 @@ class ViewerSession:
             case "ping":
                 t0 = messages.integer(value, "t0")
                 self.channel.control(messages.pong(t0, hub.clock_offset_us))
-            case "stats" | "pong":
-                # Any received byte is a sign of life; these carry nothing else for us yet.
+            case "stats":
+                self._reports.take(value, time.monotonic(), self._streams.row)
+            case "pong":
+                # Any received byte is a sign of life; this carries nothing else for us.
                 pass
             case unknown:
                 raise PeerError(

@@ -9,6 +9,7 @@ from relay import metrics
 from relay.metrics import metrics_text
 from tests.relay.factories import stream_info, worker_stats
 from workers.table import Column, WorkerState
+from workers.viewer_reports import LATENCY_COLUMNS
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -63,6 +64,16 @@ def test_workers_that_overlap_share_a_label() -> None:
     assert of(found, "relay_frames_sent_total", worker="0") == 2
 
 
+def test_latencies_are_a_cumulative_histogram() -> None:
+    row = worker_stats({"latency_0": 3, "latency_2": 4, "latency_10": 1, "latency_us": 2_500_000})
+    found = samples(metrics_text([row], []))
+    name = "relay_viewer_paint_latency_seconds"
+    expected = {"0.02": 3, "0.05": 3, "0.1": 7, "5.0": 7, "+Inf": 8}
+    assert {le: of(found, f"{name}_bucket", worker="0", le=le) for le in expected} == expected
+    assert of(found, f"{name}_count", worker="0") == 8
+    assert of(found, f"{name}_sum", worker="0") == 2.5
+
+
 def test_streams() -> None:
     found = samples(
         metrics_text([], [stream_info("a"), stream_info("b", live=False, metadata=None)])
@@ -70,13 +81,14 @@ def test_streams() -> None:
     assert of(found, "relay_stream_live", stream="a") == 1
     assert of(found, "relay_stream_live", stream="b") == 0
     assert of(found, "relay_stream_frames_total", stream="a") == 100
-    assert of(found, "relay_stream_bits_per_second", stream="a") == 400_000
+    assert of(found, "relay_stream_bytes_per_second", stream="a") == 50_000
 
 
 @pytest.mark.parametrize("column", Column, ids=lambda column: column.name)
 def test_every_column_that_counts_is_shown(column: Column) -> None:
     identity = {"STATE", "SLOT", "PID", "GENERATION", "STARTED_NS", "HEARTBEAT_NS", "ENGINE"}
-    internal = {"BELL", "GATED"}
+    internal = {"BELL"}
     shown = {entry[2] for entry in (*metrics._GAUGES, *metrics._COUNTERS)}
     shown |= {each for entry in metrics._LABELLED for each in entry[3].values()}
+    shown |= {*LATENCY_COLUMNS, Column.LATENCY_US}
     assert (column in shown) is not (column.name in identity | internal)

@@ -303,6 +303,9 @@ class TestRequests:
         client.say({"type": "stats", "decoded": 100, "dropped": 2, "latency_ms": 41.5})
         client.say({"type": "pong", "t0": 1, "t1": 2})
         self.confirm(client)
+        scene.counted(Column.VIEWER_DECODED, 100)
+        scene.counted(Column.VIEWER_DROPPED, 2)
+        scene.counted(Column.LATENCY_1, 1)
 
     @staticmethod
     def confirm(client: Client) -> None:

@@ -83,7 +83,7 @@ class TestRows:
 
     def test_columns_are_distinct_and_fit(self) -> None:
         assert len({int(column) for column in Column}) == len(Column)
-        assert max(Column) < 512 // 8
+        assert max(Column) < 1024 // 8
 
 
 class TestSupervisors:
