@@ -49,7 +49,7 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
     Raises:
         RelayError, BusError: one line; everything is removed by then.
     """
-    logs.configure(config.server.log_level, "supervisor")
+    logs.configure(config.server.log_level, "supervisor", config.server.log_format)
     notifier = Notifier(os.environ)
     spec = _spec_of(config)
     instance = config.server.instance
@@ -95,6 +95,7 @@ def _spec_of(config: Config) -> WorkerSpec:
         viewer=config.viewer,
         authorizer=build_authorizer(config.auth),
         log_level=config.server.log_level,
+        log_format=config.server.log_format,
     )
 
 
@@ -105,7 +106,7 @@ def _reload(running: Config, read: Callable[[], Config]) -> tuple[WorkerSpec, Su
             log.warning("a new value of %s takes effect when the relay is started again", name)
     # The instance stays: the table and the publishers are there.
     spec = dataclasses.replace(_spec_of(config), instance=running.server.instance)
-    logs.configure(config.server.log_level, "supervisor")
+    logs.configure(config.server.log_level, "supervisor", config.server.log_format)
     return spec, config.supervision
 
 

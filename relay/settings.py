@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bus.names import DEFAULT_INSTANCE, check_instance
+from relay.logs import FORMATS
 from relay.system import WAIT_LIMIT
 from workers.settings import option
 
@@ -46,6 +47,7 @@ class ServerSettings:
     )
     engine: str = option("auto", "how frames are sent to viewers", choices=("auto", "asyncio"))
     demo: bool = option(False, "also publish a test pattern as stream 'demo'")
+    log_format: str = option("text", "how log lines are written", choices=FORMATS)
     log_level: str = option(
         "info", "least severe messages to log", choices=("debug", "info", "warning", "error")
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -45,6 +45,7 @@ class WorkerSpec:
     viewer: ViewerSettings
     authorizer: TokenAuthorizer
     log_level: str
+    log_format: str = "text"
 
 
 Target = Callable[..., object]
@@ -128,6 +129,11 @@ class WorkerProcess:
 
     def __str__(self) -> str:
         return f"worker {self.slot} (pid {self.pid})"
+
+    @property
+    def log_fields(self) -> Mapping[str, int]:
+        """For lines about it; see `relay.logs`."""
+        return {"worker": self.slot, "worker_pid": self.pid}
 
     @property
     def sentinel(self) -> int:

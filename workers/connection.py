@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         address: the peer's IP address.
+        log_fields: what log lines about it say beside their words.
         surplus: whether that address has more connections than it may; it is only told so.
     """
 
@@ -121,12 +122,14 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_unsent",
         "address",
+        "log_fields",
         "surplus",
     )
 
     def __init__(self, services: Services, address: str, *, surplus: bool = False) -> None:
         self._services = services
         self.address = address
+        self.log_fields: dict[str, str | int] = {"address": address}
         self.surplus = surplus
         self._protocol = ServerProtocol(max_size=services.limits.max_viewer_message, logger=_quiet)
         self._transport: asyncio.Transport | None = None
@@ -145,6 +148,9 @@ class Connection(asyncio.Protocol):
         self._closing_with: tuple[CloseCode, str] | None = None
         # When a closing handshake must be over; 0: none has begun.
         self._close_at = 0.0
+
+    def __str__(self) -> str:
+        return self.address
 
     # Called by the event loop.
 
@@ -197,7 +203,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed; every operation on it has completed."""
         if exc is not None:
-            log.debug("%s left: %s", self.address, exc)
+            log.debug("%s left: %s", self, exc)
         if isinstance(exc, TimeoutError):
             # TCP_USER_TIMEOUT: the kernel gave up on what this peer did not take.
             self._services.row.add(Column.CLOSED_STALLED)
@@ -263,7 +269,7 @@ class Connection(asyncio.Protocol):
         if self._close_at:
             return
         if channel.unsent() > self._services.limits.max_publish_message + _CONTROL_BACKLOG:
-            log.debug("%s asks for answers and reads none", self.address)
+            log.debug("%s asks for answers and reads none", self)
             self._services.row.add(Column.REFUSED_PROTOCOL)
             self.abort()
 
@@ -292,7 +298,7 @@ class Connection(asyncio.Protocol):
         error = self._protocol.parser_exc
         if error is not None and not isinstance(error, EOFError):
             self._services.row.add(Column.REFUSED_PROTOCOL)
-            log.debug("%s broke the protocol: %s", self.address, error)
+            log.debug("%s broke the protocol: %s", self, error)
 
     def _begin_close(self, timeout: float) -> None:
         self._end_session()
@@ -366,7 +372,7 @@ class Connection(asyncio.Protocol):
     def refuse(self, error: PeerError) -> None:
         """Close because of what the peer did or may not do; counted."""
         self._services.row.add(error.column)
-        log.debug("%s refused: %s", self.address, error.reason)
+        log.info("%s refused: %s", self, error.reason)
         self.close(error.code, error.reason)
 
     def close(self, code: CloseCode, reason: str = "") -> None:
@@ -446,7 +452,7 @@ class Connection(asyncio.Protocol):
             self._progress_at = now
         self._unsent = unsent
         if now - self._progress_at >= settings.progress_timeout:
-            log.debug("%s makes no progress", self.address)
+            log.debug("%s makes no progress", self)
             self._services.row.add(Column.CLOSED_STALLED)
             self.abort()
             return now + settings.close_timeout
@@ -459,7 +465,7 @@ class Connection(asyncio.Protocol):
         settings = self._services.settings
         if self._pinged_at > self._heard:
             if now - self._pinged_at >= settings.ping_timeout:
-                log.debug("%s is silent", self.address)
+                log.debug("%s is silent", self)
                 self._services.row.add(Column.CLOSED_SILENT)
                 self.abort()
             return self._pinged_at + settings.ping_timeout

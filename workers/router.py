@@ -6,6 +6,7 @@ shows its page the close code and reason, but never an HTTP status.
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
@@ -61,6 +62,7 @@ class StreamRouter:
         self._streams = streams
         self._authorizer = authorizer
         self._pages = pages
+        self._ids = itertools.count(1)
 
     def route(self, connection: Connection, request: Request) -> Response | Session:
         """What a request gets. See `workers.connection`."""
@@ -93,6 +95,8 @@ class StreamRouter:
             stream = self._admit(action, name, peer)
         except PeerError as error:
             return RefusedSession(connection, error)
+        who = "viewer" if action is Action.VIEW else "publisher"
+        connection.log_fields |= {"stream": stream, who: next(self._ids)}
         if action is Action.VIEW:
             raw = query.get("format") == "raw"
             return ViewerSession(self._streams, connection, stream, raw=raw)

@@ -181,7 +181,7 @@ class _Worker:
             _tune(sock, self._context.viewer)
             await self._loop.connect_accepted_socket(lambda: connection, sock)
         except OSError as exc:
-            log.debug("%s left before it was served: %s", connection.address, exc)
+            log.debug("%s left before it was served: %s", connection, exc)
             self._row.add(Column.ACCEPT_ERRORS)
             sock.close()
             self._closed(connection)
