@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the programs that some tests drive, by groups; without arguments, "browser".
 #   browser   a browser and a virtual screen
+#   deploy    proxies, Prometheus' checker and systemd's
 #   windows   Wine, and a compiler for programs that run under it
 # Where it may not, it says so; the tests that need them are then skipped with that reason.
 set -u
@@ -11,6 +12,14 @@ for group in "${@:-browser}"; do
     browser)
         command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
         command -v Xvfb >/dev/null 2>&1 || missing="$missing xvfb"
+        ;;
+    deploy)
+        for program in nginx haproxy caddy openssl; do
+            [ -x "/usr/sbin/$program" ] || command -v "$program" >/dev/null 2>&1 ||
+                missing="$missing $program"
+        done
+        command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
+        command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
         ;;
     windows)
         command -v wine64 >/dev/null 2>&1 || [ -x /usr/lib/wine/wine64 ] ||

@@ -1,0 +1,236 @@
+"""The shipped examples for nginx, HAProxy and Caddy, in front of a real relay, with TLS."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from bus import Publisher
+from bus.frame import decode
+from tests.deploy.files import adapted, program, run
+from tests.e2e.conftest import StartRelay
+from tests.e2e.relay_process import RelayProcess
+from tests.e2e.waiting import wait_until
+from workers.table import Column
+
+STALLED = 8 * 1024 * 1024
+"""Bytes that a stalled viewer may cost along the way; a proxy that buffers takes all."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One that runs, and the relay behind it."""
+
+    relay: RelayProcess
+    port: int
+    trust: ssl.SSLContext
+
+    def view(self, stream: str, **options: Any) -> ClientConnection:
+        return self._connect(f"view/{stream}", **options)
+
+    def publish(self, stream: str) -> ClientConnection:
+        return self._connect(f"publish/{stream}")
+
+    def _connect(self, path: str, **options: Any) -> ClientConnection:
+        url = f"wss://localhost:{self.port}/{path}"
+        return connect(url, ssl=self.trust, compression=None, max_size=None, **options)
+
+    def status(self, path: str) -> int:
+        try:
+            url = f"https://localhost:{self.port}{path}"
+            with urllib.request.urlopen(url, context=self.trust, timeout=30) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as exc:
+            return exc.code
+        except OSError:
+            return 0
+
+
+def _nginx(folder: Path, port: int, upstream: int) -> list[str]:
+    site = adapted(
+        "proxy/nginx.conf",
+        {
+            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+            "127.0.0.1:8765": f"127.0.0.1:{upstream}",
+            "/etc/ssl/relay.pem": f"{folder}/cert.pem",
+            "/etc/ssl/relay.key": f"{folder}/key.pem",
+            "/var/log/nginx/": f"{folder}/",
+        },
+    )
+    (folder / "site.conf").write_text(site)
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/errors;\n"
+        f"events {{}}\nhttp {{ {temporary} include {folder}/site.conf; }}\n"
+    )
+    return [program("nginx"), "-p", str(folder), "-c", f"{folder}/nginx.conf"]
+
+
+def _haproxy(folder: Path, port: int, upstream: int) -> list[str]:
+    both = (folder / "cert.pem").read_text() + (folder / "key.pem").read_text()
+    (folder / "both.pem").write_text(both)
+    text = adapted(
+        "proxy/haproxy.cfg",
+        {
+            "bind :443": f"bind 127.0.0.1:{port}",
+            "/etc/haproxy/relay.pem": f"{folder}/both.pem",
+            "127.0.0.1:8765": f"127.0.0.1:{upstream}",
+        },
+    )
+    (folder / "haproxy.cfg").write_text(text)
+    return [program("haproxy"), "-db", "-f", f"{folder}/haproxy.cfg"]
+
+
+def _caddy(folder: Path, port: int, upstream: int) -> list[str]:
+    certificate = f"\ttls {folder}/cert.pem {folder}/key.pem"
+    text = adapted(
+        "proxy/Caddyfile",
+        {
+            "relay.example {": f"https://localhost:{port} {{\n{certificate}",
+            "127.0.0.1:8765": f"127.0.0.1:{upstream}",
+        },
+    )
+    (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https off\n}\n" + text)
+    return [
+        *(program("caddy"), "run", "--adapter", "caddyfile"),
+        *("--config", f"{folder}/Caddyfile"),
+    ]
+
+
+Command = Callable[[Path, int, int], list[str]]
+
+
+@pytest.fixture(params=[_nginx, _haproxy, _caddy], ids=["nginx", "haproxy", "caddy"])
+def proxy(
+    request: pytest.FixtureRequest, start_relay: StartRelay, tmp_path: Path
+) -> Iterator[Proxy]:
+    """A relay behind the proxy, both ready."""
+    command: Command = request.param
+    run(
+        *(program("openssl"), "req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=localhost"),
+        *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-addext", "subjectAltName=DNS:localhost"),
+        *("-keyout", "key.pem", "-out", "cert.pem"),
+        cwd=tmp_path,
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    relay = start_relay("--progress-timeout", "3600", "--user-timeout", "3600", workers=1)
+    trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    # Programs that look for a home to keep things in get one of the test's own.
+    env = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    with (tmp_path / "proxy.log").open("wb") as log:
+        process = subprocess.Popen(
+            command(tmp_path, port, relay.port), env=env, stdout=log, stderr=log, cwd=tmp_path
+        )
+    try:
+        running = Proxy(relay, port, trust)
+        wait_until(
+            lambda: process.poll() is not None or running.status("/readyz") == 200, "the proxy"
+        )
+        assert process.poll() is None, (tmp_path / "proxy.log").read_text()
+        yield running
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def message(client: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message of a type."""
+    while True:
+        value = msgpack.unpackb(client.recv())
+        if isinstance(value, dict) and value["type"] == kind:
+            return value
+
+
+def test_each_frame_arrives_before_the_next_is_made(proxy: Proxy) -> None:
+    """Buffering is off: whatever waited for more to come would wait for ever."""
+    with (
+        Publisher("cam0", codec="mjpeg", instance=proxy.relay.instance) as publisher,
+        proxy.view("cam0") as viewer,
+    ):
+        assert message(viewer, "hello")["codec"] == "mjpeg"
+        for number, size in enumerate([1, 100, 70_000, 300_000] * 10):
+            payload = number.to_bytes(2) * size
+            publisher.write(payload)
+            data = viewer.recv()
+            assert isinstance(data, bytes)
+            assert decode(data).payload == payload
+
+
+def stalled(proxy: Proxy) -> ssl.SSLSocket:
+    """A viewer that reads nothing after the handshake."""
+    raw = socket.create_connection(("localhost", proxy.port))
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    viewer = proxy.trust.wrap_socket(raw, server_hostname="localhost")
+    viewer.sendall(
+        b"GET /view/cam0 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    assert viewer.recv(12) == b"HTTP/1.1 101"
+    return viewer
+
+
+def test_a_stalled_viewer_does_not_fill_the_proxy(proxy: Proxy) -> None:
+    total = 64 * 1024 * 1024
+    with (
+        Publisher("cam0", codec="mjpeg", instance=proxy.relay.instance) as publisher,
+        stalled(proxy),
+        proxy.view("cam0") as witness,
+    ):
+        message(witness, "hello")
+        wait_until(lambda: proxy.relay.ready_rows()[0][Column.VIEWERS] == 2, "both viewers")
+        for _ in range(total // 2**18):
+            publisher.write(bytes(2**18))
+            witness.recv()
+        sent = proxy.relay.ready_rows()[0][Column.BYTES_SENT] - total
+        assert 0 < sent < STALLED
+
+
+@pytest.mark.parametrize("code", [1000, 3000])
+def test_a_viewers_close_is_answered_with_its_code(proxy: Proxy, code: int) -> None:
+    viewer = proxy.view("cam0")
+    message(viewer, "ended")
+    viewer.close(code)
+    assert viewer.protocol.close_rcvd is not None
+    assert viewer.protocol.close_rcvd.code == code
+
+
+def test_the_relays_close_comes_with_its_reason(proxy: Proxy) -> None:
+    """And the headers tell the relay that the peer is somewhere else."""
+    with proxy.publish("cam0") as publisher, pytest.raises(ConnectionClosed) as ended:
+        publisher.recv()
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == 1008
+    assert "through a proxy needs a token" in ended.value.rcvd.reason
+
+
+def test_a_restart_is_told_to_viewers(proxy: Proxy) -> None:
+    with proxy.view("cam0") as viewer:
+        message(viewer, "ended")
+        assert proxy.relay.stop() == 0
+        with pytest.raises(ConnectionClosed) as ended:
+            viewer.recv()
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == 1012
+
+
+def test_pages_are_served(proxy: Proxy) -> None:
+    assert proxy.status("/") == 200
+    assert proxy.status("/player.js") == 200
