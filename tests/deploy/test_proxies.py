@@ -38,15 +38,16 @@ class Proxy:
     port: int
     trust: ssl.SSLContext
 
-    def view(self, stream: str, **options: Any) -> ClientConnection:
-        return self._connect(f"view/{stream}", **options)
+    def view(self, stream: str) -> ClientConnection:
+        return self._connect(f"view/{stream}")
 
     def publish(self, stream: str) -> ClientConnection:
         return self._connect(f"publish/{stream}")
 
-    def _connect(self, path: str, **options: Any) -> ClientConnection:
+    def _connect(self, path: str) -> ClientConnection:
         url = f"wss://localhost:{self.port}/{path}"
-        return connect(url, ssl=self.trust, compression=None, max_size=None, **options)
+        client: ClientConnection = connect(url, ssl=self.trust, compression=None, max_size=None)
+        return client
 
     def status(self, path: str) -> int:
         try:
@@ -88,6 +89,7 @@ def _haproxy(folder: Path, port: int, upstream: int) -> list[str]:
     text = adapted(
         "proxy/haproxy.cfg",
         {
+            "maxconn 20000": "maxconn 1000",
             "bind :443": f"bind 127.0.0.1:{port}",
             "/etc/haproxy/relay.pem": f"{folder}/both.pem",
             "127.0.0.1:8765": f"127.0.0.1:{upstream}",
@@ -205,9 +207,9 @@ def test_a_stalled_viewer_does_not_fill_the_proxy(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("code", [1000, 3000])
 def test_a_viewers_close_is_answered_with_its_code(proxy: Proxy, code: int) -> None:
-    viewer = proxy.view("cam0")
-    message(viewer, "ended")
-    viewer.close(code)
+    with proxy.view("cam0") as viewer:
+        message(viewer, "ended")
+        viewer.close(code)
     assert viewer.protocol.close_rcvd is not None
     assert viewer.protocol.close_rcvd.code == code
 
