@@ -55,7 +55,9 @@ class ViewerReports:
         self._dropped = _add(row, Column.VIEWER_DROPPED, self._dropped, report.get("dropped"))
         latency = report.get("latency_ms")
         # Not a number compares false.
-        if type(latency) in (int, float) and 0 <= latency <= _LATENCY_LIMIT_MS:
+        if isinstance(latency, bool) or not isinstance(latency, int | float):
+            return
+        if 0 <= latency <= _LATENCY_LIMIT_MS:
             row.add(Column.LATENCY_US, int(latency * 1000))
             row.add(LATENCY_COLUMNS[bisect_left(LATENCY_BOUNDS, latency / 1000)])
 

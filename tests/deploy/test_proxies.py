@@ -214,13 +214,23 @@ def test_a_viewers_close_is_answered_with_its_code(proxy: Proxy, code: int) -> N
     assert viewer.protocol.close_rcvd.code == code
 
 
-def test_the_relays_close_comes_with_its_reason(proxy: Proxy) -> None:
-    """And the headers tell the relay that the peer is somewhere else."""
+def refusal(proxy: Proxy) -> ConnectionClosed:
+    """How publishing without a token ends."""
     with proxy.publish("cam0") as publisher, pytest.raises(ConnectionClosed) as ended:
         publisher.recv()
-    assert ended.value.rcvd is not None
-    assert ended.value.rcvd.code == 1008
-    assert "through a proxy needs a token" in ended.value.rcvd.reason
+    return ended.value
+
+
+def test_the_relays_close_comes_with_its_reason(proxy: Proxy) -> None:
+    """And the headers tell the relay that the peer is somewhere else."""
+    try:
+        ended = refusal(proxy)
+    except TimeoutError:
+        # Caddy 2.6 now and then holds back a Close that comes together with the upgrade.
+        ended = refusal(proxy)
+    assert ended.rcvd is not None
+    assert ended.rcvd.code == 1008
+    assert "through a proxy needs a token" in ended.rcvd.reason
 
 
 def test_a_restart_is_told_to_viewers(proxy: Proxy) -> None:
