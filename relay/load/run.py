@@ -1,0 +1,144 @@
+"""One load test: starts the viewers' processes, looks at them and at the relay, ends them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import time
+import urllib.request
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import Any, Final
+
+from relay.load.counts import Counts
+from relay.load.samples import Sample, Timeline
+from relay.load.swarm import SwarmSettings, swarm_main
+from relay.load.target import Target
+
+__all__ = ["Result", "run"]
+
+_LOOK: Final = 1.0
+_ASK_LIMIT: Final = 0.5
+_END_LIMIT: Final = 5.0
+
+
+class Result:
+    """What a run found.
+
+    Attributes:
+        counts: sums over all viewers, at the end.
+        timeline: the run over time.
+        peak: most viewers that were connected at once.
+        asked: viewers that were asked for.
+        died: viewers' processes that ended by themselves.
+        interrupted: whether the user ended it.
+    """
+
+    def __init__(self, asked: int) -> None:
+        self.counts = Counts()
+        self.timeline = Timeline()
+        self.peak = 0
+        self.asked = asked
+        self.died = 0
+        self.interrupted = False
+
+
+def run(
+    target: Target,
+    token: str,
+    *,
+    viewers: int,
+    processes: int,
+    duration: float,
+    ramp: float,
+    show: Callable[[Sample, Counts], None],
+) -> Result:
+    """Test, and return what was found; Ctrl-C ends it early.
+
+    Args:
+        show: called about once a second.
+    """
+    result = Result(viewers)
+    context = multiprocessing.get_context("spawn")
+    shares = [viewers // processes + (n < viewers % processes) for n in range(processes)]
+    pipes: list[Connection] = []
+    children = []
+    latest: dict[Connection, Counts] = {}
+    try:
+        for share in shares:
+            settings = SwarmSettings(
+                target.host, target.port, target.path, target.secure, token, share, ramp
+            )
+            ours, theirs = context.Pipe()
+            child = context.Process(target=swarm_main, args=(settings, theirs), daemon=True)
+            child.start()
+            theirs.close()
+            pipes.append(ours)
+            children.append(child)
+        _watch(target, token, result, pipes, latest, duration, show)
+    except KeyboardInterrupt:
+        result.interrupted = True
+    finally:
+        for pipe in pipes:
+            with contextlib.suppress(OSError):
+                pipe.send("stop")
+            pipe.close()
+        for child in children:
+            child.join(_END_LIMIT)
+            if child.is_alive():
+                child.kill()
+                child.join()
+    return result
+
+
+def _watch(
+    target: Target,
+    token: str,
+    result: Result,
+    pipes: list[Connection],
+    latest: dict[Connection, Counts],
+    duration: float,
+    show: Callable[[Sample, Counts], None],
+) -> None:
+    alive = list(pipes)
+    while len(latest) < len(pipes) and alive:
+        _collect(alive, latest, result, 1.0)
+    start = time.monotonic()
+    due = start + _LOOK
+    while alive and time.monotonic() < start + duration:
+        _collect(alive, latest, result, max(0.0, due - time.monotonic()))
+        if time.monotonic() < due:
+            continue
+        due += _LOOK
+        counts = Counts()
+        for each in latest.values():
+            counts.add(each)
+        result.counts = counts
+        result.peak = max(result.peak, counts.connected)
+        rows = _workers(target, token)
+        show(result.timeline.look(time.monotonic() - start, counts, rows), counts)
+
+
+def _collect(
+    alive: list[Connection], latest: dict[Connection, Counts], result: Result, patience: float
+) -> None:
+    for pipe in wait(alive, patience):
+        assert isinstance(pipe, Connection)
+        try:
+            latest[pipe] = pipe.recv()
+        except (EOFError, OSError):
+            alive.remove(pipe)
+            result.died += 1
+
+
+def _workers(target: Target, token: str) -> list[dict[str, Any]]:
+    """The relay's own account; nothing when it is no relay of ours or does not answer."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(target.workers_url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=_ASK_LIMIT) as answer:
+            rows: list[dict[str, Any]] = json.load(answer)["workers"]
+            return [row for row in rows if {"slot", "pid", "viewers", "cpu", "rss"} <= row.keys()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []

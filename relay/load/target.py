@@ -1,0 +1,77 @@
+"""The address of the stream that is tested, and of its relay's API. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from bus.errors import InvalidName
+from bus.names import check_stream
+
+__all__ = ["Target", "parse_target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where viewers go.
+
+    Attributes:
+        host, port: of the relay.
+        secure: whether it speaks TLS.
+        path: what a viewer asks for, without a token.
+        prefix: path under which the relay's pages are.
+        token: from the URL's query; empty: none.
+    """
+
+    host: str
+    port: int
+    secure: bool
+    path: str
+    prefix: str
+    token: str
+
+    @property
+    def _authority(self) -> str:
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{name}:{self.port}"
+
+    @property
+    def shown(self) -> str:
+        """The URL without any secret."""
+        return f"{'wss' if self.secure else 'ws'}://{self._authority}{self.path}"
+
+    @property
+    def workers_url(self) -> str:
+        """Where the relay tells of its workers."""
+        scheme = "https" if self.secure else "http"
+        return f"{scheme}://{self._authority}{self.prefix}/api/workers"
+
+
+def parse_target(url: str) -> Target:
+    """Read ``ws://host:port/view/stream`` or its ``wss`` form.
+
+    Raises:
+        ValueError: when it is no such URL.
+    """
+    wanted = "write it as ws://host:port/view/stream"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError(f"the URL is not valid ({exc}); {wanted}") from None
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or port == 0:
+        raise ValueError(f"the URL is not one of a WebSocket; {wanted}")
+    prefix, found, stream = parts.path.rpartition("/view/")
+    if not found:
+        raise ValueError(f"the URL names no stream; {wanted}")
+    if parts.username is not None or parts.fragment:
+        raise ValueError(f"the URL holds a user or a fragment; {wanted}")
+    try:
+        check_stream(stream)
+    except InvalidName as exc:
+        raise ValueError(str(exc)) from None
+    secure = parts.scheme == "wss"
+    token = parse_qs(parts.query).get("token", [""])[0]
+    return Target(
+        parts.hostname, port or (443 if secure else 80), secure, parts.path, prefix, token
+    )
