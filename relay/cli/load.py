@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from relay.load.counts import Counts
 from relay.load.report import lines, metrics, report_json
@@ -32,7 +32,7 @@ _EXAMPLES = f"""\
 examples:
   relay-load ws://127.0.0.1:8765/view/demo --viewers 500 --duration 30
   relay-load wss://relay.example/view/cam0 --viewers 2000 --ramp 10 --token-file t
-  relay-load ws://127.0.0.1:8765/view/demo --fail-if "p99>100ms,freeze>0" --json report.json
+  relay-load ws://127.0.0.1:8765/view/demo --fail-if "p99>100ms,freeze>0" --html report.html
 
 Thresholds compare a metric with a number by >, >=, < or <=. Metrics:
 {_METRICS}
@@ -49,8 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         target = parse_target(args.url)
         token = read_token(args.token, args.token_file, os.environ.get("RELAY_TOKEN"))
-        if args.json is not None and not args.json.parent.is_dir():
-            raise ValueError(f"--json: there is no folder {str(args.json.parent)!r}")
+        for flag, path in (("--json", args.json), ("--html", args.html)):
+            if path is not None and not path.parent.is_dir():
+                raise ValueError(f"{flag}: there is no folder {str(path.parent)!r}")
+        render = _renderer() if args.html is not None else None
     except ValueError as exc:
         parser.error(str(exc))
     processes = min(args.processes, args.viewers)
@@ -70,10 +72,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.json is not None:
             args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if render is not None:
+            args.html.write_text(render(report), encoding="utf-8")
     except OSError as exc:
         print(f"relay-load: error: cannot write the report: {exc}", file=sys.stderr)
         return 1
     return 1 if broken else 0
+
+
+def _renderer() -> Callable[[dict[str, Any]], str]:
+    """What makes the HTML report; looked for before the test, not after it."""
+    try:
+        from relay.load.html import report_html
+    except ImportError as exc:
+        raise ValueError(
+            f"--html: {exc.name} is not installed; run: pip install 'live-frame-relay[load]'"
+        ) from None
+    return report_html
 
 
 def _show(sample: Sample, counts: Counts) -> None:
@@ -138,6 +153,7 @@ def _make_parser() -> OneLineParser:
         help=f"when the test has failed (default: {_DEFAULT_FAIL_IF})",
     )
     add("--json", type=Path, metavar="FILE", help="write everything that was found")
+    add("--html", type=Path, metavar="FILE", help="write a report for browsers, in one file")
     return parser
 
 

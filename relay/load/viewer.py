@@ -66,6 +66,7 @@ class Viewer(asyncio.BufferedProtocol):
         self._last = 0.0
         self._frozen = False
         self._publisher_us = 0
+        self._joined_us = 0
         self._clock_us = 0
         self._round_trip = 1 << 62
         self._close: tuple[int, str] | None = None
@@ -128,9 +129,10 @@ class Viewer(asyncio.BufferedProtocol):
             self._invalid("a frame without a hello")
         self._awaiting_key = False
         self._seq = seq
-        if self._round_trip < 1 << 62:
-            age = now_us + self._clock_us - (capture_us - self._publisher_us)
-            counts.latency_us.add(age)
+        captured_us = capture_us - self._publisher_us
+        # Who joins gets a group of pictures from its beginning: their age says nothing.
+        if self._round_trip < 1 << 62 and captured_us >= self._joined_us:
+            counts.latency_us.add(now_us + self._clock_us - captured_us)
 
     def _invalid(self, what: str) -> None:
         self._counts.invalid += 1
@@ -156,6 +158,7 @@ class Viewer(asyncio.BufferedProtocol):
             self._seq = -1
             self._last = time.monotonic()
             self._publisher_us = value.get("offset_us") or 0
+            self._joined_us = value.get("server_us") or 0
             self._ping()
         elif kind == "ended":
             self._live = False
