@@ -24,6 +24,7 @@ __all__ = ["main"]
 _DEFAULT_FAIL_IF = "frames<1,refused>0,lost>0,freeze>0,invalid>0"
 _MAX_VIEWERS = 100_000
 _MAX_PROCESSES = 64
+_MAX_BROWSERS = 200
 _METRICS = "\n".join(
     f"  {name:10} {meaning}" + (f", {unit}" if unit else "")
     for name, (unit, meaning) in METRICS.items()
@@ -31,6 +32,7 @@ _METRICS = "\n".join(
 _EXAMPLES = f"""\
 examples:
   relay-load ws://127.0.0.1:8765/view/demo --viewers 500 --duration 30
+  relay-load ws://127.0.0.1:8765/view/demo --viewers 200 --browsers 4
   relay-load wss://relay.example/view/cam0 --viewers 2000 --ramp 10 --token-file t
   relay-load ws://127.0.0.1:8765/view/demo --fail-if "p99>100ms,freeze>0" --html report.html
 
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for flag, path in (("--json", args.json), ("--html", args.html)):
             if path is not None and not path.parent.is_dir():
                 raise ValueError(f"{flag}: there is no folder {str(path.parent)!r}")
+        chromium = _chromium(args.chromium) if args.browsers else ""
         render = _renderer() if args.html is not None else None
     except ValueError as exc:
         parser.error(str(exc))
@@ -63,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         processes=processes,
         duration=args.duration,
         ramp=args.ramp,
+        browsers=args.browsers,
+        chromium=chromium,
         show=_show,
     )
     values = metrics(result)
@@ -80,14 +85,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if broken else 0
 
 
+def _chromium(chosen: str | None) -> str:
+    try:
+        from relay.load.browsers import find_chromium
+    except ImportError as exc:
+        raise ValueError(_missing("--browsers", exc)) from None
+    return find_chromium(chosen)
+
+
+def _missing(flag: str, exc: ImportError) -> str:
+    return f"{flag}: {exc.name} is not installed; run: pip install 'live-frame-relay[load]'"
+
+
 def _renderer() -> Callable[[dict[str, Any]], str]:
     """What makes the HTML report; looked for before the test, not after it."""
     try:
         from relay.load.html import report_html
     except ImportError as exc:
-        raise ValueError(
-            f"--html: {exc.name} is not installed; run: pip install 'live-frame-relay[load]'"
-        ) from None
+        raise ValueError(_missing("--html", exc)) from None
     return report_html
 
 
@@ -119,6 +134,14 @@ def _make_parser() -> OneLineParser:
         metavar="N",
         help="synthetic viewers (default: 100)",
     )
+    add(
+        "--browsers",
+        type=_checked(lambda text: 0 if text == "0" else _count(text, _MAX_BROWSERS)),
+        default=0,
+        metavar="N",
+        help="pages with the real player in headless Chromium, beside the viewers (default: 0)",
+    )
+    add("--chromium", metavar="PROGRAM", help="which Chromium; or set $RELAY_CHROMIUM")
     add(
         "--duration",
         type=_checked(parse_seconds),

@@ -15,6 +15,7 @@ from bokeh.models import DataRange1d, HoverTool
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
+from relay.load.report import browser_line
 from relay.load.thresholds import METRICS
 
 __all__ = ["report_html"]
@@ -66,6 +67,7 @@ def report_html(report: dict[str, Any]) -> str:
 {note if limited else ""}
 <div class=cards>{"".join(_cards(report))}</div>
 {_list(f"{count:,} times: {reason}" for reason, count in report["reasons"].items())}
+{_list(f"browser {n}: {browser_line(each)}" for n, each in enumerate(report["browsers"]))}
 {_list(f"at {event['at']:.0f} s: {event['what']}" for event in report["events"])}
 <div class=plots>{drawn}</div>{script}</body></html>
 """
@@ -119,9 +121,9 @@ def _plots(report: dict[str, Any]) -> Iterable[Any]:
         marks = [event["at"] for event in report["events"]]
         plot.vspan(x=marks, line_dash="dashed", line_color="#777777")
         if series:
-            plot.legend.location = "bottom_right"
+            plot.add_layout(plot.legend[0], "right")
             plot.legend.click_policy = "hide"
-            plot.legend.background_fill_alpha = 0.7
+            plot.legend.border_line_alpha = 0
         plot.y_range.start = 0
         yield plot
     values = [value for value, _ in report["latency_ms"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +11,7 @@ from relay.load.run import Result
 from relay.load.samples import in_ms
 from relay.load.thresholds import METRICS, Threshold
 
-__all__ = ["generator_limited", "lines", "metrics", "report_json"]
+__all__ = ["browser_line", "generator_limited", "lines", "metrics", "report_json"]
 
 _BUSY = 0.9
 _LATE = 0.25
@@ -24,6 +25,7 @@ def metrics(result: Result) -> dict[str, float | None]:
         "p50": in_ms(counts.latency_us, 50),
         "p95": in_ms(counts.latency_us, 95),
         "p99": in_ms(counts.latency_us, 99),
+        "paint": _paint(result.paint_ms),
         "connected": counts.connected,
         "frames": counts.frames,
         "freeze": counts.freeze,
@@ -32,6 +34,10 @@ def metrics(result: Result) -> dict[str, float | None]:
         "invalid": counts.invalid,
         "skipped": 100 * counts.skipped / all_frames if all_frames else 0.0,
     }
+
+
+def _paint(values: Sequence[float]) -> float | None:
+    return sorted(values)[math.ceil(len(values) * 0.95) - 1] if values else None
 
 
 def generator_limited(result: Result, processes: int) -> str:
@@ -61,12 +67,24 @@ def report_json(
         "units": {name: unit for name, (unit, _) in METRICS.items()},
         "generator_limited": generator_limited(result, processes),
         "reasons": dict(result.counts.reasons.most_common()),
+        "browsers": result.browsers,
         "events": [asdict(each) for each in result.timeline.events],
         "latency_ms": [
             [round(value / 1000, 3), count] for value, count in result.counts.latency_us.bars()
         ],
         "samples": [asdict(each) for each in result.timeline.samples],
     }
+
+
+def browser_line(stats: dict[str, Any] | None) -> str:
+    """What one browser's player said last."""
+    if stats is None:
+        return "said nothing"
+    shown = {name: stats[name] for name in ("decoded", "dropped", "skips", "reconnects")}
+    words = ", ".join(f"{value} {name}" for name, value in shown.items())
+    first = stats["firstFrameMs"]
+    start = "no picture" if first is None else f"first picture after {first:.0f} ms"
+    return f"{stats['state']}, {stats['fps']:.1f} fps, {words}, {start}"
 
 
 def lines(report: dict[str, Any]) -> list[str]:
@@ -80,5 +98,6 @@ def lines(report: dict[str, Any]) -> list[str]:
     found += [f"  at {event['at']:.0f} s: {event['what']}" for event in report["events"]]
     if report["generator_limited"]:
         found.append(f"  the load generator was the limit: {report['generator_limited']}")
+    found += [f"  browser {n}: {browser_line(each)}" for n, each in enumerate(report["browsers"])]
     verdict = "PASSED" if report["passed"] else "FAILED: " + ", ".join(report["broken"])
     return [f"{report['url']}, {report['viewers']} viewers", *found, verdict]

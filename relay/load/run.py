@@ -33,6 +33,8 @@ class Result:
         asked: viewers that were asked for.
         died: viewers' processes that ended by themselves.
         interrupted: whether the user ended it.
+        browsers: what each browser's player said last; None: nothing.
+        paint_ms: capture to paint, once a second from each of them.
     """
 
     def __init__(self, asked: int) -> None:
@@ -42,6 +44,15 @@ class Result:
         self.asked = asked
         self.died = 0
         self.interrupted = False
+        self.browsers: list[dict[str, Any] | None] = []
+        self.paint_ms: list[float] = []
+
+    def note_browsers(self, said: list[dict[str, Any] | None]) -> None:
+        """Take what the players say now."""
+        self.browsers = said
+        self.paint_ms += [
+            each["latencyMs"] for each in said if each and each["latencyMs"] is not None
+        ]
 
 
 def run(
@@ -52,11 +63,15 @@ def run(
     processes: int,
     duration: float,
     ramp: float,
+    browsers: int,
+    chromium: str,
     show: Callable[[Sample, Counts], None],
 ) -> Result:
     """Test, and return what was found; Ctrl-C ends it early.
 
     Args:
+        browsers: pages with the real player.
+        chromium: program that shows them.
         show: called about once a second.
     """
     result = Result(viewers)
@@ -65,7 +80,17 @@ def run(
     pipes: list[Connection] = []
     children = []
     latest: dict[Connection, Counts] = {}
+    screen: Connection | None = None
     try:
+        if browsers:
+            from relay.load.browsers import browsers_main
+
+            screen, theirs = context.Pipe()
+            page = target.watch_url(token)
+            child = context.Process(target=browsers_main, args=(chromium, page, browsers, theirs))
+            child.start()
+            theirs.close()
+            children.append(child)
         for share in shares:
             settings = SwarmSettings(
                 target.host, target.port, target.path, target.secure, token, share, ramp
@@ -76,11 +101,11 @@ def run(
             theirs.close()
             pipes.append(ours)
             children.append(child)
-        _watch(target, token, result, pipes, latest, duration, show)
+        _watch(target, token, result, pipes, screen, latest, duration, show)
     except KeyboardInterrupt:
         result.interrupted = True
     finally:
-        for pipe in pipes:
+        for pipe in [*pipes, *([screen] if screen else [])]:
             with contextlib.suppress(OSError):
                 pipe.send("stop")
             pipe.close()
@@ -97,6 +122,7 @@ def _watch(
     token: str,
     result: Result,
     pipes: list[Connection],
+    screen: Connection | None,
     latest: dict[Connection, Counts],
     duration: float,
     show: Callable[[Sample, Counts], None],
@@ -111,6 +137,8 @@ def _watch(
         if time.monotonic() < due:
             continue
         due += _LOOK
+        if screen is not None:
+            screen = _listen(screen, result)
         counts = Counts()
         for each in latest.values():
             counts.add(each)
@@ -118,6 +146,17 @@ def _watch(
         result.peak = max(result.peak, counts.connected)
         rows = _workers(target, token)
         show(result.timeline.look(time.monotonic() - start, counts, rows), counts)
+
+
+def _listen(screen: Connection, result: Result) -> Connection | None:
+    """Take what the browsers said; None when they are gone."""
+    try:
+        while screen.poll():
+            result.note_browsers(screen.recv())
+    except (EOFError, OSError):
+        result.died += 1
+        return None
+    return screen
 
 
 def _collect(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from bus.errors import InvalidName
 from bus.names import check_stream
@@ -43,8 +43,16 @@ class Target:
     @property
     def workers_url(self) -> str:
         """Where the relay tells of its workers."""
-        scheme = "https" if self.secure else "http"
-        return f"{scheme}://{self._authority}{self.prefix}/api/workers"
+        return f"{self._pages}/api/workers"
+
+    def watch_url(self, token: str) -> str:
+        """The page with the stream's player."""
+        stream = self.path.rpartition("/")[2]
+        return f"{self._pages}/watch/{stream}" + (f"?token={quote(token)}" if token else "")
+
+    @property
+    def _pages(self) -> str:
+        return f"{'https' if self.secure else 'http'}://{self._authority}{self.prefix}"
 
 
 def parse_target(url: str) -> Target:

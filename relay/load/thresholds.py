@@ -22,6 +22,7 @@ METRICS: Final[Mapping[str, tuple[str, str]]] = {
     "p50": ("ms", "capture to arrival, median"),
     "p95": ("ms", "capture to arrival, 95th percentile"),
     "p99": ("ms", "capture to arrival, 99th percentile"),
+    "paint": ("ms", "capture to paint in browsers, 95th percentile"),
     "connected": ("", "viewers connected at the end"),
     "frames": ("", "frames received"),
     "freeze": ("", "times that a viewer got no picture for longer than a second"),

@@ -20,7 +20,8 @@ def server_message(opcode: Opcode, payload: bytes) -> bytes:
 
 
 def stream() -> tuple[bytes, Seen]:
-    data, expected = b"", []
+    data = b""
+    expected: Seen = []
     for size in SIZES:
         for seq, capture_us in FRAMES:
             envelope = encode(seq, -5, capture_us, seq & 3, b"x" * size)

@@ -1,0 +1,68 @@
+"""Real browsers: Chromium pages with the shipped player, and what their players say.
+
+In a process of its own, because Playwright wants a thread for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Error, sync_playwright
+
+__all__ = ["browsers_main", "find_chromium"]
+
+_LOOK: Final = 1.0
+_FLAGS: Final = ("--no-first-run", "--disable-background-networking", "--disable-sync")
+_STATS: Final = "document.querySelector('relay-player')?.getStats() ?? null"
+
+
+def find_chromium(chosen: str | None) -> str:
+    """Path of a Chromium: the one asked for, ``$RELAY_CHROMIUM``'s, Playwright's, or PATH's.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    asked = chosen or os.environ.get("RELAY_CHROMIUM")
+    if asked:
+        if shutil.which(asked) is None:
+            raise ValueError(f"there is no program {asked!r} to run as Chromium")
+        return asked
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    if Path(own).exists():
+        return own
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    raise ValueError("--browsers: no Chromium was found; install one or name it with --chromium")
+
+
+def browsers_main(executable: str, url: str, count: int, pipe: Connection) -> None:
+    """Run in a process of its own; anything that comes by ``pipe``, or its end, stops it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Chromium's own sandbox does not work for root.
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    flags = [*_FLAGS, *["--no-sandbox"] * root]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=flags)
+        pages = [browser.new_page() for _ in range(count)]
+        for page in pages:
+            page.goto(url, wait_until="commit")
+        while not pipe.poll(_LOOK):
+            found: list[dict[str, Any] | None] = []
+            for page in pages:
+                try:
+                    found.append(page.evaluate(_STATS))
+                except Error:
+                    found.append(None)
+            try:
+                pipe.send(found)
+            except OSError:
+                break
+        browser.close()
