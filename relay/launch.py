@@ -48,7 +48,7 @@ def worker_main(
         listener: the inherited listening socket.
         control: the inherited pipe to the supervisor.
     """
-    logs.configure(spec.log_level, f"worker-{slot}", spec.log_format, worker=slot)
+    logs.configure(spec.log_level, f"worker-{slot}", spec.log_format, limited=True, worker=slot)
     let_signals_in(control)
     raise_descriptor_limit()
     sys.exit(_run(spec, slot, row, listener, control))

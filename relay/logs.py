@@ -5,7 +5,8 @@ connection, a worker) puts the ids of its stream, its worker, its viewer into th
 text they are what the words say; in JSON they are fields of their own.
 
 A reload storm or a bad peer makes the same kind of line again and again. Of each kind a few
-pass, and the next that passes tells how many did not. A kind is a place in the code.
+pass, and the next that passes tells how many did not. A kind is a place in the code. The
+supervisor, whom no stranger can reach, writes every line.
 """
 
 from __future__ import annotations
@@ -98,13 +99,16 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(level: str, process: str, style: str = "text", **fields: Any) -> None:
+def configure(
+    level: str, process: str, style: str = "text", *, limited: bool = False, **fields: Any
+) -> None:
     """Send all log messages of this process to standard error.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         process: what lines of this process are marked with, for example ``worker-2``.
         style: one of `FORMATS`.
+        limited: whether strangers can make this process write lines; see `RateLimit`.
         **fields: of every line, where lines have fields.
     """
     handler = logging.StreamHandler(sys.stderr)
@@ -112,7 +116,8 @@ def configure(level: str, process: str, style: str = "text", **fields: Any) -> N
     handler.setFormatter(
         _JsonFormatter(process, fields) if json_wanted else _TextFormatter(process)
     )
-    handler.addFilter(RateLimit())
+    if limited:
+        handler.addFilter(RateLimit())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # The loop's own remarks (slow callbacks, selectors) are for its developers.
     logging.getLogger("asyncio").setLevel(logging.WARNING)
