@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -163,6 +162,9 @@ class RelayProcess(Relay):
 
 
 def _limit_of(descriptors: int) -> Callable[[], None]:
+    # There is none on Windows, where this module is imported, too.
+    import resource
+
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-import uvloop
-
 __all__ = ["WATCHDOG", "run", "until", "wait_until"]
 
 T = TypeVar("T")
@@ -24,6 +22,9 @@ _PAUSE: Final = 0.02
 
 def run(scenario: Coroutine[Any, Any, T]) -> T:
     """Run a scenario to its end; many viewers cost least in uvloop."""
+    # There is none on Windows, where this module is imported, too.
+    import uvloop
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(scenario)
 
