@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -18,11 +19,19 @@ from workers.acceptor import Acceptor
 from workers.gate import BalanceGate
 from workers.table import Column, WorkerState, WorkerTable
 
+assert sys.platform == "win32"
+
+from workers import acceptor_windows  # noqa: E402
+
 RESET = struct.pack("hh", 1, 0)
 
 
 class Workers:
-    """Acceptors on one listener, as if each were a process of its own."""
+    """Acceptors on one listener, as if each were a process of its own.
+
+    Attributes:
+        failures: what whoever takes the next connections over shall raise.
+    """
 
     def __init__(self, table: WorkerTable, instance: str) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -32,6 +41,7 @@ class Workers:
         self._table = table
         self._ringer = open_ringer(instance)
         self._changed = asyncio.Event()
+        self.failures: list[Exception] = []
 
     def start(self) -> Acceptor:
         row = self._table.row(len(self.acceptors))
@@ -41,8 +51,10 @@ class Workers:
 
         def accepted(connection: socket.socket, address: str) -> None:
             assert address == "127.0.0.1"
-            taken.append(connection)
             self._changed.set()
+            if self.failures:
+                raise self.failures.pop()
+            taken.append(connection)
 
         gate = BalanceGate(self._table, row, self._ringer)
         acceptor = Acceptor(self.listener, gate, row, accepted, per_second=100_000)
@@ -168,11 +180,49 @@ def _peer(connection: socket.socket) -> Any:
         return connection.getpeername()
 
 
-def test_a_worker_that_stops_leaves_its_request_to_nobody(run: Run) -> None:
+def test_who_cannot_take_a_connection_over_loses_just_that(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(workers: Workers) -> None:
+        workers.start()
+        workers.failures = [OSError("no such thing"), RuntimeError("broken")]
+        for left in (1, 0):
+            with workers.connect() as client:
+                await workers.until(lambda: len(workers.failures) == left)  # noqa: B023
+                client.settimeout(30)
+                with contextlib.suppress(ConnectionError):
+                    assert client.recv(1) == b""
+        assert workers.count(Column.CONNECTIONS) == 0
+        with workers.connect():
+            await workers.until(lambda: len(workers.taken[0]) == 1)
+        assert workers.count(Column.CONNECTIONS) == 1
+
+    run(test)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "a connection could not be served"
+    ] * 2
+
+
+def test_a_worker_that_stops_leaves_its_request_to_nobody(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[int | None] = []
+    result = acceptor_windows._AcceptEx.result
+
+    def record(self: acceptor_windows._AcceptEx) -> socket.socket:
+        try:
+            return result(self)
+        except OSError as exc:
+            ends.append(exc.winerror)
+            raise
+
+    monkeypatch.setattr(acceptor_windows._AcceptEx, "result", record)
+
     async def test(workers: Workers) -> None:
         threads = threading.active_count()
         leaving = workers.start()
         await workers.stop(leaving)
+        assert ends == [995]
         assert threading.active_count() == threads
         assert workers.count(Column.ACCEPT_ERRORS) == 0
         with workers.connect():
