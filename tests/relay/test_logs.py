@@ -60,13 +60,20 @@ def test_an_exception_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("style", logs.FORMATS)
 def test_a_flood_is_cut_off(style: str, capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("info", "worker-0", style)
+    logs.configure("info", "worker-0", style, limited=True)
     for number in range(5000):
         log.warning("bad peer %d", number)
     log.warning("something else")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) < 100
     assert "something else" in lines[-1]
+
+
+def test_whom_no_stranger_reaches_writes_every_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "supervisor")
+    for number in range(500):
+        log.warning("worker %d died", number)
+    assert len(capsys.readouterr().err.splitlines()) == 500
 
 
 def record(line: int) -> logging.LogRecord:
