@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import signal
 import time
 import urllib.request
 from collections.abc import Callable
@@ -81,6 +82,9 @@ def run(
     children = []
     latest: dict[Connection, Counts] = {}
     screen: Connection | None = None
+    # Also where it was started with Ctrl-C ignored, as scripts start programs in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         if browsers:
             from relay.load.browsers import browsers_main
