@@ -35,7 +35,7 @@ def run(read: Callable[[], Config], target: Target) -> int:
     """Serve, and turn errors into a line and an exit code.
 
     Args:
-        read: reads the configuration, at the start and at each SIGHUP.
+        read: reads the configuration, at the start and at each reload.
         target: what runs in each worker's process.
     """
     try:
