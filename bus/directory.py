@@ -96,7 +96,7 @@ class Directory:
             self._segment.words[Word.GENERATION] += 1
         own = ringer or open_ringer(self.instance)
         try:
-            self.readers.ring_sleepers(own)
+            self.readers.ring_all(own)
         finally:
             if ringer is None:
                 own.close()

@@ -115,7 +115,7 @@ class Publisher:
             raise
         self._closed = False
         self._directory.announce(self._ringer)
-        self._stream.readers.ring_sleepers(self._ringer)
+        self._stream.readers.ring_all(self._ringer)
 
     def _acquire(self, capacity: int, takeover: bool) -> StreamSegment:
         """The stream's segment with its publisher lock held, inherited or new."""
@@ -133,7 +133,7 @@ class Publisher:
                 made = self._create(capacity, found.epoch)
                 found.state = State.REPLACED
                 found.segment.unlink()
-                found.readers.ring_sleepers(self._ringer)
+                found.readers.ring_all(self._ringer)
             return made
         return self._create(capacity, 0)
 
@@ -252,7 +252,7 @@ class Publisher:
             if not self._stream.retired:
                 self._stream.state = State.RETIRED
                 self._stream.segment.unlink()
-        self._stream.readers.ring_sleepers(self._ringer)
+        self._stream.readers.ring_all(self._ringer)
         self._stream.close()
         self._directory.announce(self._ringer)
         self._ringer.close()

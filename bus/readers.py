@@ -6,6 +6,9 @@ no atomic instruction, and a reader that dies frees its slot by dying.
 The hand-over that must not lose a wake-up has two sides. A reader stores ASLEEP, fences,
 and looks at the tail again; a writer stores the tail, fences, and looks at ASLEEP. With a
 full fence on both sides at least one of them sees the other's store.
+
+A writer clears ASLEEP before it rings, and may be killed in between: then the reader sleeps
+and nothing says so. Hence whoever begins, ends or replaces a stream rings every reader.
 """
 
 from __future__ import annotations
@@ -110,16 +113,28 @@ class ReaderTable:
         flags = bytes(self._asleep)
         number = flags.find(1)
         while number >= 0:
-            self._asleep[number] = 0
-            base = number * READER_WORDS
-            bell = self._words[base + _BELL]
-            if bell:
-                try:
-                    ringer.ring(bell, self._words[base + _TOKEN])
-                except OSError:
-                    # It sleeps on; the next record rings again.
-                    self._asleep[number] = 1
+            self._ring(number, ringer)
             number = flags.find(1, number + 1)
+
+    def ring_all(self, ringer: Ringer) -> None:
+        """Ring every reader, whether it is known to sleep or not.
+
+        For the news that no later ring would bring: another writer may have been killed
+        after it took a reader's sleep flag and before it rang.
+        """
+        for number in range(READER_SLOTS):
+            self._ring(number, ringer)
+
+    def _ring(self, number: int, ringer: Ringer) -> None:
+        self._asleep[number] = 0
+        base = number * READER_WORDS
+        bell = self._words[base + _BELL]
+        if bell:
+            try:
+                ringer.ring(bell, self._words[base + _TOKEN])
+            except OSError:
+                # It sleeps on; the next record rings again.
+                self._asleep[number] = 1
 
     def viewers(self) -> int:
         """Viewers that other mappings' live readers serve, together."""

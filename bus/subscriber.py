@@ -121,11 +121,8 @@ class Subscriber:
 
     def _rest(self) -> bool:
         """Prepare to wait; False when there is something to take instead."""
-        if not self._subscription.attached:
-            self._news.sleep()
-            if self._subscription.try_attach():
-                self._news.awake()
-                return False
+        if not self._subscription.attached and self._subscription.try_attach():
+            return False
         return self._subscription.sleep()
 
     def read(self, timeout: float | None = None) -> Frame | None:

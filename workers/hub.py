@@ -333,6 +333,8 @@ class Hub:
         """Called a few times a second while the hub has viewers."""
         if self._live and now - self._last_record > _SILENCE:
             self._last_record = now
+            # A writer that was killed between its record and its ring told nobody of it.
+            self.pump()
             died = self._subscription.check_publisher()
             if died is not None:
                 self._ended(died.value)

@@ -64,7 +64,6 @@ class StreamServices:
         self._next_token = 1
         self._directory = Directory(instance)
         self._news = self._directory.listen(bell)
-        self._listen_for_streams()
 
     def check_room(self, action: Action) -> None:
         """Refuse a viewer beyond the limit.
@@ -123,7 +122,6 @@ class StreamServices:
     def rung(self, tokens: set[int]) -> None:
         """The doorbell rang with these tokens."""
         if DIRECTORY_TOKEN in tokens:
-            self._listen_for_streams()
             for hub in list(self._hubs.values()):
                 hub.pump()
             return
@@ -131,10 +129,6 @@ class StreamServices:
             hub_rung = self._by_token.get(token)
             if hub_rung is not None:
                 hub_rung.pump()
-
-    def _listen_for_streams(self) -> None:
-        # Ask before looking: who appears in between rings again.
-        self._news.sleep()
 
     def tick(self) -> None:
         """Called a few times a second."""

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
+import bus.publisher
 from bus import BusError, Publisher, Subscriber
 from bus.names import instance_prefix
 from bus.segment import list_objects
@@ -22,8 +23,13 @@ def say(line: object) -> None:
     print(line, flush=True)
 
 
-def publish(instance: str, stream: str, capacity: str) -> None:
-    """Publish what is typed: ``key TEXT``, ``delta TEXT``, ``tear TEXT``, ``close``."""
+def publish(instance: str, stream: str, capacity: str, mute: str = "") -> None:
+    """Publish what is typed: ``key TEXT``, ``delta TEXT``, ``tear TEXT``, ``close``.
+
+    After ``mute``, or with that argument from the beginning, it stops before its next ring.
+    """
+    if mute:
+        bus.publisher.open_ringer = lambda _: _MuteRinger()
     try:
         publisher = Publisher(
             stream, codec="test", instance=instance, capacity=int(capacity), fps=25.0
@@ -37,6 +43,9 @@ def publish(instance: str, stream: str, capacity: str) -> None:
             command, _, text = line.strip().partition(" ")
             if command == "close":
                 break
+            if command == "mute":
+                publisher._ringer = _MuteRinger()
+                continue
             if command == "tear":
                 _tear(publisher)
             say(publisher.write(text.encode(), key=command == "key"))
@@ -57,6 +66,17 @@ class _TearingView:
         self._view[place.start : half] = data[: len(data) // 2]
         say("torn")
         sys.stdin.read()
+
+
+class _MuteRinger:
+    """Stops for ever instead of ringing."""
+
+    def ring(self, bell: int, token: int) -> bool:
+        say("about to ring")
+        sys.stdin.read()
+        return True
+
+    def close(self) -> None: ...
 
 
 def read(instance: str, stream: str, count: str) -> None:

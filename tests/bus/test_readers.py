@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 
 import pytest
@@ -89,6 +90,36 @@ def test_a_reader_that_falls_asleep_during_a_ring_is_rung_again(
     assert restless.take() == [(bell.id, 1)]
     table.ring_sleepers(ringer)
     assert ringer.take() == [(bell.id, 1)]
+
+
+def test_news_ring_everybody_asleep_or_not(
+    segment: Segment, bell: Doorbell, ringer: FakeRinger
+) -> None:
+    table = ReaderTable(segment)
+    slots = [table.claim(bell, token) for token in (10, 20, 30)]
+    slots[1].sleep()
+    table.release(slots[2])
+    table.ring_all(ringer)
+    assert ringer.take() == [(bell.id, 10), (bell.id, 20)]
+    table.ring_sleepers(ringer)
+    assert ringer.take() == []
+
+
+def test_a_reader_that_could_not_be_rung_is_rung_with_the_next_record(
+    segment: Segment, bell: Doorbell, ringer: FakeRinger
+) -> None:
+    table = ReaderTable(segment)
+    slot = table.claim(bell, 1)
+
+    class Exhausted(FakeRinger):
+        def ring(self, bell: int, token: int) -> bool:
+            raise OSError(errno.EMFILE, "no descriptor left")
+
+    for ring in (table.ring_all, table.ring_sleepers):
+        slot.sleep()
+        ring(Exhausted())
+        table.ring_sleepers(ringer)
+        assert ringer.take() == [(bell.id, 1)]
 
 
 def test_a_reader_that_left_is_not_rung(

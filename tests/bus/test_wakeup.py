@@ -60,6 +60,66 @@ def test_a_busy_reader_costs_no_system_call(instance: str) -> None:
         assert ringer.count == 0
 
 
+def fall_asleep(subscriber: Subscriber) -> None:
+    """Leave it waiting for the next ring, with none pending."""
+    with pytest.raises(TimeoutError):
+        while True:
+            subscriber.read(0)
+    subscriber._bell.drain()
+    assert not subscriber._bell.wait(0)
+
+
+@pytest.mark.parametrize("then", ["inherits", "replaces", "ends"])
+def test_a_writer_that_is_killed_before_it_rings_silences_nobody(instance: str, then: str) -> None:
+    """It has taken the sleeping reader's flag: only its successor can wake that reader."""
+    with Subscriber("cam", instance=instance, timeout=60) as subscriber:
+        with Child("publish", instance, "cam", CAPACITY) as victim:
+            assert victim.line() == "epoch 1"
+            victim.ask("key before")
+            fall_asleep(subscriber)
+            victim.send("mute")
+            assert victim.ask("key unheard") == "about to ring"
+            victim.kill()
+        assert not subscriber._bell.wait(0)
+
+        capacity = CAPACITY * 2 if then == "replaces" else CAPACITY
+        payloads = [b"unheard"]
+        with Publisher("cam", codec="test", instance=instance, capacity=capacity) as successor:
+            if then != "ends":
+                successor.write(b"after", key=True)
+                payloads.append(b"after")
+            assert subscriber._bell.wait(0)
+            for payload in payloads:
+                frame = subscriber.read()
+                assert frame is not None
+                assert frame.payload == payload
+        assert subscriber.read() is None
+
+
+@pytest.mark.parametrize("news", ["begins", "ends"])
+def test_a_writer_that_is_killed_before_its_news_silences_nobody(instance: str, news: str) -> None:
+    with Subscriber("cam", instance=instance, timeout=60) as subscriber:
+        fall_asleep(subscriber)
+        mute = ["mute"] if news == "begins" else []
+        with Child("publish", instance, "cam", CAPACITY, *mute) as victim:
+            if news == "ends":
+                assert victim.line() == "epoch 1"
+                fall_asleep(subscriber)
+                victim.send("mute")
+                victim.send("close")
+            assert victim.line() == "about to ring"
+            victim.kill()
+        assert not subscriber._bell.wait(0)
+        with published(instance) as successor:
+            successor.write(b"after", key=True)
+            assert subscriber._bell.wait(0)
+            if news == "ends":
+                assert subscriber.read() is None
+            frame = subscriber.read()
+            assert frame is not None
+            assert frame.payload == b"after"
+
+
 def test_no_wakeup_is_lost(instance: str) -> None:
     """Each frame is written at about the moment when its reader falls asleep."""
     chance = random.Random(6)

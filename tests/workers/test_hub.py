@@ -218,6 +218,16 @@ class TestPublishers:
         stage.hub.tick(2e9)
         assert viewer.kinds[-1] == "ended"
 
+    def test_a_record_that_nobody_rang_for_is_found(self, make_stage: MakeStage) -> None:
+        """Its writer was killed in between."""
+        stage = make_stage()
+        viewer = stage.view()
+        stage.start()
+        stage.subscription.events.append(stage.record(key=True))
+        stage.subscription.dead = True
+        stage.hub.tick(1e9)
+        assert viewer.kinds[-2:] == ["frame", "ended"]
+
     def test_a_broken_segment_is_logged_once(
         self, make_stage: MakeStage, caplog: pytest.LogCaptureFixture
     ) -> None:
