@@ -29,7 +29,7 @@ def publish(instance: str, stream: str, capacity: str, mute: str = "") -> None:
     After ``mute``, or with that argument from the beginning, it stops before its next ring.
     """
     if mute:
-        bus.publisher.open_ringer = lambda _: _MuteRinger()
+        vars(bus.publisher)["open_ringer"] = lambda _: _MuteRinger()
     try:
         publisher = Publisher(
             stream, codec="test", instance=instance, capacity=int(capacity), fps=25.0

@@ -96,7 +96,8 @@ def test_torture(instance: str) -> None:
                 continue
             sign += 1
             if sign in reader_deaths:
-                victim = arena.readers.pop(chance.randrange(READERS))
+                # The oldest stays, to see one writer after another.
+                victim = arena.readers.pop(chance.randrange(1, READERS))
                 arena.kill(victim)
                 arena.start_reader()
             if sign in writer_deaths:
@@ -111,6 +112,6 @@ def test_torture(instance: str) -> None:
     assert len(reports) == READERS
     assert all(report["corrupt"] == 0 for report in reports)
     assert all(report["frames"] for report in reports)
-    assert max(report["epochs"] for report in reports) > 1
+    assert max(report["epochs"] for report in reports) > 2
     assert sum(report["jumps"] for report in reports) > 0
     reclaim(instance)
