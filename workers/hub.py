@@ -150,7 +150,9 @@ class Hub:
             if metadata is not None and metadata.init:
                 viewer.channel.control(messages.header(len(metadata.init)) + metadata.init)
         elif metadata is not None and self._live:
-            viewer.channel.control(messages.hello(self.stream, metadata, self.clock_offset_us))
+            slot = self._row[Column.SLOT]
+            hello = messages.hello(self.stream, metadata, self.clock_offset_us, slot)
+            viewer.channel.control(hello)
         else:
             viewer.channel.control(messages.ended(self.stream, "no publisher yet"))
 

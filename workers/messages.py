@@ -60,8 +60,12 @@ def _message(value: dict[str, Any]) -> bytes:
     return header(len(packed)) + packed
 
 
-def hello(stream: str, metadata: Metadata, clock_offset_us: int) -> bytes:
-    """What a viewer needs before a stream's frames, ready to send."""
+def hello(stream: str, metadata: Metadata, clock_offset_us: int, worker: int) -> bytes:
+    """What a viewer needs before a stream's frames, ready to send.
+
+    Args:
+        worker: place of the worker that serves it; tells apart who a lost worker affects.
+    """
     return _message(
         {
             "type": "hello",
@@ -74,6 +78,7 @@ def hello(stream: str, metadata: Metadata, clock_offset_us: int) -> bytes:
             "server_us": unix_us(),
             "offset_us": clock_offset_us,
             "epoch": metadata.epoch,
+            "worker": worker,
         }
     )
 

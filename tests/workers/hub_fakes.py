@@ -28,6 +28,9 @@ class FakeRow:
     def __init__(self) -> None:
         self.counts: Counter[Column] = Counter()
 
+    def __getitem__(self, column: Column) -> int:
+        return self.counts[column]
+
     def add(self, column: Column, amount: int = 1) -> None:
         self.counts[column] += amount
 

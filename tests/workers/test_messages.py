@@ -57,7 +57,7 @@ class TestOurs:
     def test_hello(self) -> None:
         metadata = Metadata("vp8", 640, 480, 29.97, b"init", "ws", "192.0.2.7", 3)
         before = messages.unix_us()
-        hello = unwrap(messages.hello("cam", metadata, -5))
+        hello = unwrap(messages.hello("cam", metadata, -5, 2))
         assert before <= hello.pop("server_us") <= messages.unix_us()
         # The publisher's address is nobody's business.
         assert hello == {
@@ -70,6 +70,7 @@ class TestOurs:
             "init": b"init",
             "offset_us": -5,
             "epoch": 3,
+            "worker": 2,
         }
 
     def test_small_ones(self) -> None:
