@@ -22,6 +22,9 @@ __all__ = ["StreamServices"]
 
 _TOKEN_LIMIT: Final = TOKENS - 2
 """The last two are those of the directory and of the gate; 0 is nobody's."""
+_LINGER: Final = 2.0
+"""Seconds that a stream which nobody watches any more stays open: mapping it and reading its
+ring again costs more than all else about a viewer, and who reloads a page is back at once."""
 
 
 class Ticking(Protocol):
@@ -61,6 +64,8 @@ class StreamServices:
         self._loop = asyncio.get_running_loop()
         self._hubs: dict[str, Hub] = {}
         self._by_token: dict[int, Hub] = {}
+        # When the last viewer left; there may be new ones since.
+        self._unwatched: dict[Hub, float] = {}
         self._next_token = 1
         self._directory = Directory(instance)
         self._news = self._directory.listen(bell)
@@ -77,6 +82,8 @@ class StreamServices:
                 f"this worker is full: {self.limits.max_viewers} viewers",
                 Column.REFUSED_LIMIT,
             )
+        if len(self._by_token) >= _TOKEN_LIMIT - 1:
+            self._close_unwatched(time.monotonic())
         if len(self._by_token) >= _TOKEN_LIMIT - 1:
             raise PeerError(
                 CloseCode.TRY_AGAIN_LATER,
@@ -112,12 +119,20 @@ class StreamServices:
         return hub
 
     def leave(self, hub: Hub, viewer: HubViewer) -> None:
-        """Take a viewer out; a hub without viewers is closed."""
+        """Take a viewer out; a hub that stays without viewers is closed in a while."""
         self.row.add(Column.VIEWERS, -1)
         hub.remove(viewer)
         if not hub.viewers:
-            del self._hubs[hub.stream], self._by_token[hub.token]
-            hub.close()
+            self._unwatched[hub] = time.monotonic()
+
+    def _close_unwatched(self, left_before: float) -> None:
+        """Close the hubs that nobody has watched since."""
+        for hub, left in list(self._unwatched.items()):
+            if hub.viewers:
+                del self._unwatched[hub]
+            elif left <= left_before:
+                del self._unwatched[hub], self._hubs[hub.stream], self._by_token[hub.token]
+                hub.close()
 
     def rung(self, tokens: set[int]) -> None:
         """The doorbell rang with these tokens."""
@@ -133,6 +148,8 @@ class StreamServices:
     def tick(self) -> None:
         """Called a few times a second."""
         now = time.monotonic()
+        if self._unwatched:
+            self._close_unwatched(now - _LINGER)
         for hub in list(self._hubs.values()):
             hub.tick(now)
         for publisher in list(self.ingest):

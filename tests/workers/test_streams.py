@@ -70,6 +70,7 @@ class TestJoining:
             "init": b"avcC",
             "offset_us": 0,
             "epoch": publisher.epoch,
+            "worker": 0,
         }
         pictures = client.pictures(60)
         assert numbers(pictures) == list(range(40, 100))
