@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from bus.doorbell import Ringer
@@ -33,10 +34,9 @@ STALE_NS: Final = 600_000_000
 class BalanceGate:
     """One worker's view of all workers' counts."""
 
-    __slots__ = ("_mine", "_others", "_ringer", "_table")
+    __slots__ = ("_mine", "_others", "_ringer")
 
     def __init__(self, table: WorkerTable, mine: WorkerRow, ringer: Ringer) -> None:
-        self._table = table
         self._mine = mine
         self._others = [table.row(index) for index in range(len(table)) if index != mine.index]
         self._ringer = ringer
@@ -82,14 +82,17 @@ class BalanceGate:
 
     def tell(self) -> None:
         """This worker's count grew, or it counts no more: ring those who waited for that."""
-        open_gates(self._table, self._ringer)
+        _open_gates(self._others, self._ringer)
 
 
 def open_gates(table: WorkerTable, ringer: Ringer) -> None:
     """Ring every worker that waits for others, one of whom is gone. For the supervisor."""
+    _open_gates([table.row(index) for index in range(len(table))], ringer)
+
+
+def _open_gates(rows: Sequence[WorkerRow], ringer: Ringer) -> None:
     full_fence()
-    for index in range(len(table)):
-        row = table.row(index)
+    for row in rows:
         if row[Column.GATED] and row[Column.STATE] == WorkerState.READY:
             # Without a descriptor to ring with, its own tick finds the gate open.
             with contextlib.suppress(OSError):
