@@ -22,17 +22,20 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, cast
+from typing import Protocol as Interface
 
 from websockets.exceptions import InvalidMessage
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import SEND_EOF, State
+from websockets.protocol import SEND_EOF, Protocol, Side, State
 from websockets.server import ServerProtocol
 
 from workers.engines.asyncio_engine import transport_channel
 from workers.engines.interface import Channel, Engine
 from workers.errors import PeerError, close_reason
+from workers.handshake import plain_handshake
+from workers.request import HttpRequest, http_request
 from workers.responses import text_response
 from workers.settings import Limits, ViewerSettings
 from workers.table import Column, WorkerRow
@@ -56,7 +59,7 @@ _CONTROL_BACKLOG: Final = 65_536
 """Bytes of answers to a peer that reads none of them, beyond the frame in flight."""
 
 
-class Session(Protocol):
+class Session(Interface):
     """What a WebSocket connection does once it is open."""
 
     def opened(self, channel: Channel) -> None: ...
@@ -65,10 +68,10 @@ class Session(Protocol):
     def closed(self) -> None: ...
 
 
-class Router(Protocol):
+class Router(Interface):
     """Decides what a request gets."""
 
-    def route(self, connection: Connection, request: Request) -> Response | Session: ...
+    def route(self, connection: Connection, request: HttpRequest) -> Response | Session: ...
 
 
 class Services:
@@ -101,7 +104,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         address: the peer's IP address.
-        log_fields: what log lines about it say beside their words.
+        role: stream, ``viewer`` or ``publisher``, and its number; None before it has one.
         surplus: whether that address has more connections than it may; it is only told so.
     """
 
@@ -122,16 +125,17 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_unsent",
         "address",
-        "log_fields",
+        "role",
         "surplus",
     )
 
     def __init__(self, services: Services, address: str, *, surplus: bool = False) -> None:
         self._services = services
         self.address = address
-        self.log_fields: dict[str, str | int] = {"address": address}
         self.surplus = surplus
-        self._protocol = ServerProtocol(max_size=services.limits.max_viewer_message, logger=_quiet)
+        self.role: tuple[str, str, int] | None = None
+        # None before the first bytes; and after a plain handshake, until a frame comes or goes.
+        self._protocol: Protocol | None = None
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._channel: Channel | None = None
@@ -152,6 +156,27 @@ class Connection(asyncio.Protocol):
     def __str__(self) -> str:
         return self.address
 
+    @property
+    def log_fields(self) -> dict[str, str | int]:
+        """What log lines about it say beside their words."""
+        fields: dict[str, str | int] = {"address": self.address}
+        if self.role is not None:
+            fields["stream"], who, fields[who] = self.role
+        return fields
+
+    @property
+    def _state(self) -> State:
+        if self._protocol is not None:
+            return self._protocol.state
+        return State.CONNECTING if self._channel is None else State.OPEN
+
+    def _frames(self) -> Protocol:
+        """The library's protocol, for what comes and goes after a plain handshake."""
+        if self._protocol is None:
+            limit = self._services.limits.max_viewer_message
+            self._protocol = Protocol(Side.SERVER, max_size=limit, logger=_quiet)
+        return self._protocol
+
     # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -163,15 +188,23 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer, any number at a time."""
         self._heard = time.monotonic()
-        protocol = self._protocol
+        if self._protocol is None and self._channel is None:
+            handshake = plain_handshake(data)
+            if handshake is not None:
+                self._header_bytes = len(data)
+                self._upgrade(*handshake)
+                return
+            limit = self._services.limits.max_viewer_message
+            self._protocol = ServerProtocol(max_size=limit, logger=_quiet)
+        protocol = self._frames()
         if protocol.state is State.CONNECTING and not protocol.eof_sent:
-            data = self._receive_header(data)
+            data = self._receive_header(protocol, data)
             if not data:
                 return
         protocol.receive_data(data)
-        self._handle_events()
+        self._handle_events(protocol)
 
-    def _receive_header(self, data: bytes) -> bytes:
+    def _receive_header(self, protocol: Protocol, data: bytes) -> bytes:
         """Take the request's header; what follows it has to wait until it is answered.
 
         The parser would answer frames that a peer sends too early ahead of the handshake,
@@ -189,15 +222,16 @@ class Connection(asyncio.Protocol):
             self._services.row.add(Column.REFUSED_REQUEST)
             self._respond(text_response(431, "the request's header is too large"))
             return b""
-        self._protocol.receive_data(data[:length])
-        self._handle_events()
+        protocol.receive_data(data[:length])
+        self._handle_events(protocol)
         return data[length:]
 
     def eof_received(self) -> bool:
         """The peer finished. True keeps our side open until what we owe is written."""
-        if not self._protocol.eof_sent:
-            self._protocol.receive_eof()
-            self._handle_events()
+        protocol = self._protocol if self._channel is None else self._frames()
+        if protocol is not None and not protocol.eof_sent:
+            protocol.receive_eof()
+            self._handle_events(protocol)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -230,9 +264,9 @@ class Connection(asyncio.Protocol):
 
     # Bytes to events to bytes.
 
-    def _handle_events(self) -> None:
+    def _handle_events(self, protocol: Protocol) -> None:
         try:
-            for event in self._protocol.events_received():
+            for event in protocol.events_received():
                 if isinstance(event, Request):
                     self._request(event)
                 elif isinstance(event, Frame):
@@ -244,12 +278,14 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Write what the protocol has to say."""
-        transport = self._transport
-        for data in self._protocol.data_to_send():
+        protocol, transport = self._protocol, self._transport
+        if protocol is None:
+            return
+        for data in protocol.data_to_send():
             if transport is None or transport.is_closing():
                 continue
             if data == SEND_EOF:
-                self._finish(transport)
+                self._finish(protocol, transport)
             elif data == _EMPTY_CLOSE:
                 self._write(transport, _CLOSE_1000)
             else:
@@ -273,17 +309,17 @@ class Connection(asyncio.Protocol):
             self._services.row.add(Column.REFUSED_PROTOCOL)
             self.abort()
 
-    def _finish(self, transport: asyncio.Transport) -> None:
+    def _finish(self, protocol: Protocol, transport: asyncio.Transport) -> None:
         """FIN, and a deadline for the peer's."""
         settings = self._services.settings
-        invalid = self._protocol.handshake_exc
-        if invalid is not None and not self._protocol.reader.eof:
+        invalid = protocol.handshake_exc
+        if invalid is not None and not protocol.reader.eof:
             self._services.row.add(Column.REFUSED_REQUEST)
             if isinstance(invalid, InvalidMessage):
                 # websockets just hangs up on what is no HTTP request; a person may want to know.
                 line = text_response(400, "this is not a valid HTTP GET request")
                 transport.write(line.serialize())
-        self._count_protocol_error()
+        self._count_protocol_error(protocol.parser_exc)
         if self._channel is not None:
             self._channel.finish()
             self._begin_close(settings.close_timeout)
@@ -294,8 +330,7 @@ class Connection(asyncio.Protocol):
             self._unsent = self._channel.unsent()
             self._begin_close(settings.progress_timeout)
 
-    def _count_protocol_error(self) -> None:
-        error = self._protocol.parser_exc
+    def _count_protocol_error(self, error: Exception | None) -> None:
         if error is not None and not isinstance(error, EOFError):
             self._services.row.add(Column.REFUSED_PROTOCOL)
             log.debug("%s broke the protocol: %s", self, error)
@@ -308,18 +343,27 @@ class Connection(asyncio.Protocol):
 
     # Requests.
 
-    def _request(self, request: Request) -> None:
+    def _upgrade(self, request: HttpRequest, response: bytes) -> None:
+        """Accept a plain handshake, unless the router has another answer."""
         outcome = self._services.router.route(self, request)
         if isinstance(outcome, Response):
             self._respond(outcome)
+        elif self._transport is not None:
+            self._transport.write(response)
+            self._open(outcome)
+
+    def _request(self, request: Request) -> None:
+        outcome = self._services.router.route(self, http_request(request))
+        if isinstance(outcome, Response):
+            self._respond(outcome)
             return
-        response = self._protocol.accept(request)
-        self._protocol.send_response(response)
+        protocol = self._protocol
+        assert isinstance(protocol, ServerProtocol)
+        response = protocol.accept(request)
+        protocol.send_response(response)
         self._flush()
         if response.status_code == 101:
             self._open(outcome)
-            if self._closing_with is not None:
-                self.close(*self._closing_with)
 
     def _open(self, session: Session) -> None:
         transport = self._transport
@@ -330,10 +374,16 @@ class Connection(asyncio.Protocol):
         self._channel = self._services.engine.adopt(transport, self)
         self._services.watch(self, self._heard + self._services.settings.ping_interval)
         session.opened(self._channel)
+        if self._closing_with is not None:
+            self.close(*self._closing_with)
 
     def _respond(self, response: Response) -> None:
         self._services.row.add(Column.HTTP_REQUESTS)
-        self._protocol.send_response(response)
+        protocol = self._protocol
+        if protocol is None:
+            protocol = self._protocol = ServerProtocol(logger=_quiet)
+        assert isinstance(protocol, ServerProtocol)
+        protocol.send_response(response)
         self._flush()
 
     # Messages.
@@ -360,12 +410,12 @@ class Connection(asyncio.Protocol):
 
     def channel_idle(self) -> None:
         """The engine can take the next frame."""
-        if self._session is not None and self._protocol.state is State.OPEN:
+        if self._session is not None and self._state is State.OPEN:
             self._session.channel_idle()
 
     def accept_messages_of(self, size: int) -> None:
         """Allow messages of up to ``size`` bytes from now on."""
-        self._protocol.max_message_size = size
+        self._frames().max_message_size = size
 
     # Closing.
 
@@ -384,12 +434,14 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_close(code, close_reason(reason))
+        if self._state is State.OPEN:
+            self._frames().send_close(code, close_reason(reason))
             # Before the peer knows: a publisher that comes back at once finds its stream free.
             self._begin_close(self._services.settings.close_timeout)
             self._flush()
-        elif self._protocol.state is State.CONNECTING and not self._protocol.eof_sent:
+        elif self._protocol is None or (
+            self._state is State.CONNECTING and not self._protocol.eof_sent
+        ):
             self._closing_with = (code, reason)
             self._services.watch(self, time.monotonic() + _LAST_REQUEST)
 
@@ -421,7 +473,7 @@ class Connection(asyncio.Protocol):
             return None
         if self._close_at:
             if now >= self._close_at:
-                if self._protocol.state is not State.CONNECTING or not self._took_some():
+                if self._state is not State.CONNECTING or not self._took_some():
                     self.abort()
                     return None
                 self._close_at = now + self._services.settings.progress_timeout
@@ -471,7 +523,7 @@ class Connection(asyncio.Protocol):
             return self._pinged_at + settings.ping_timeout
         if now - self._heard >= settings.ping_interval:
             self._pinged_at = now
-            self._protocol.send_ping(b"")
+            self._frames().send_ping(b"")
             self._flush()
             return now + settings.ping_timeout
         return self._heard + settings.ping_interval

@@ -7,12 +7,12 @@ shows its page the close code and reason, but never an HTTP status.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from websockets.datastructures import Headers, MultipleValuesError
 from websockets.frames import CloseCode
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from bus.errors import InvalidName
 from bus.names import check_stream
@@ -21,6 +21,7 @@ from workers.engines.interface import Channel
 from workers.errors import PeerError
 from workers.ingest import IngestSession
 from workers.ports import Action, Authorizer, PageRequest, Pages, Peer
+from workers.request import HttpRequest
 from workers.responses import page_response, text_response
 from workers.services import StreamServices
 from workers.table import Column
@@ -31,11 +32,14 @@ __all__ = ["StreamRouter"]
 _VIEW: Final = "/view/"
 _PUBLISH: Final = "/publish/"
 _SURPLUS: Final = "too many connections from your address"
-_PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+_PROXY_HEADERS: Final = frozenset({"forwarded", "x-forwarded-for", "x-real-ip", "via"})
+_ROLES: Final = ((_VIEW, Action.VIEW), (_PUBLISH, Action.PUBLISH))
 
 
 class RefusedSession:
     """A WebSocket connection that is closed as soon as it is open."""
+
+    __slots__ = ("_connection", "_error")
 
     def __init__(self, connection: Connection, error: PeerError) -> None:
         self._connection = connection
@@ -64,18 +68,19 @@ class StreamRouter:
         self._pages = pages
         self._ids = itertools.count(1)
 
-    def route(self, connection: Connection, request: Request) -> Response | Session:
+    def route(self, connection: Connection, request: HttpRequest) -> Response | Session:
         """What a request gets. See `workers.connection`."""
-        path, _, raw_query = request.path.partition("?")
-        query = {name: values[0] for name, values in parse_qs(raw_query).items()}
+        path, _, raw_query = request.target.partition("?")
+        query = _query(raw_query) if raw_query else {}
         peer = _peer(connection.address, request.headers, query)
         path = unquote(path, errors="replace")
-        if connection.surplus and not _wants_upgrade(request.headers):
+        upgrade = request.wants_upgrade
+        if connection.surplus and not upgrade:
             self._streams.row.add(Column.REFUSED_LIMIT)
             return _come_back_later()
-        for prefix, action in ((_VIEW, Action.VIEW), (_PUBLISH, Action.PUBLISH)):
+        for prefix, action in _ROLES:
             if path.startswith(prefix):
-                if not _wants_upgrade(request.headers):
+                if not upgrade:
                     self._streams.row.add(Column.REFUSED_REQUEST)
                     return _upgrade_required()
                 return self._stream(connection, action, path.removeprefix(prefix), query, peer)
@@ -96,7 +101,7 @@ class StreamRouter:
         except PeerError as error:
             return RefusedSession(connection, error)
         who = "viewer" if action is Action.VIEW else "publisher"
-        connection.log_fields |= {"stream": stream, who: next(self._ids)}
+        connection.role = (stream, who, next(self._ids))
         if action is Action.VIEW:
             raw = query.get("format") == "raw"
             return ViewerSession(self._streams, connection, stream, raw=raw)
@@ -114,14 +119,13 @@ class StreamRouter:
         self._streams.check_room(action)
         return stream
 
-    def _page(self, request: Request, path: str, query: dict[str, str], peer: Peer) -> Response:
+    def _page(self, request: HttpRequest, path: str, query: dict[str, str], peer: Peer) -> Response:
         if request.method not in ("GET", "HEAD"):
             self._streams.row.add(Column.REFUSED_REQUEST)
             response = text_response(405, f"{request.method} is not served here; use GET")
             response.headers["Allow"] = "GET, HEAD"
             return response
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        page = self._pages.respond(PageRequest(path, query, headers, peer))
+        page = self._pages.respond(PageRequest(path, query, request.headers, peer))
         if page is None:
             self._streams.row.add(Column.REFUSED_REQUEST)
             return text_response(404, "there is no such page; the streams are listed at /")
@@ -134,8 +138,9 @@ class StreamRouter:
         )
 
 
-def _wants_upgrade(headers: Headers) -> bool:
-    return any("upgrade" in value.lower() for value in headers.get_all("Connection"))
+def _query(raw: str) -> dict[str, str]:
+    """The first value of each parameter."""
+    return {name: values[0] for name, values in parse_qs(raw).items()}
 
 
 def _upgrade_required() -> Response:
@@ -150,14 +155,8 @@ def _come_back_later() -> Response:
     return response
 
 
-def _peer(address: str, headers: Headers, query: dict[str, str]) -> Peer:
-    try:
-        authorization = headers.get("Authorization", "")
-        origin, host = headers.get("Origin"), headers.get("Host")
-    except MultipleValuesError:
-        # Repeated headers: treat them as absent, which grants nothing.
-        authorization, origin, host = "", "null", None
-    scheme, _, credentials = authorization.partition(" ")
+def _peer(address: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Peer:
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
     token = credentials.strip() if scheme.lower() == "bearer" else query.get("token")
-    forwarded = any(name in headers for name in _PROXY_HEADERS)
-    return Peer(address, token or None, origin, host, forwarded)
+    forwarded = not _PROXY_HEADERS.isdisjoint(headers)
+    return Peer(address, token or None, headers.get("origin"), headers.get("host"), forwarded)

@@ -23,7 +23,7 @@ Time and window are parameters; no socket and no clock is known here.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from enum import Enum
 
 from workers.window import FrameWindow
@@ -68,7 +68,7 @@ class ViewerPosition:
         self.state = ViewerState.WAITING
         self.position = 0
         self.late = False
-        self.skipped: Counter[SkipCause] = Counter()
+        self.skipped: defaultdict[SkipCause, int] = defaultdict(int)
         # A frame's age counts from here at the earliest: who joins at a key frame of
         # some seconds ago is not late, unless it takes long over catching up.
         self._since = now
@@ -103,7 +103,7 @@ class ViewerPosition:
         """
         cause = SkipCause.NETWORK if self.state is ViewerState.LIVE else self._cause
         if cause is not None:
-            self.skipped[cause] += window.edge - self.position
+            self._skip(cause, window.edge - self.position)
         self._first = max(window.base, first)
         self._wait(self._first, now, None)
         self.position = window.edge
@@ -171,13 +171,18 @@ class ViewerPosition:
         key = window.latest_key
         assert key is not None
         if self._cause is not None:
-            self.skipped[self._cause] += max(0, key - self.position)
+            self._skip(self._cause, key - self.position)
             self._cause = None
         self.position = key
         self._since = now
         self.state = ViewerState.LIVE
 
-    def take_skipped(self) -> Counter[SkipCause]:
+    def _skip(self, cause: SkipCause, count: int) -> None:
+        if count > 0:
+            self.skipped[cause] += count
+
+    def take_skipped(self) -> dict[SkipCause, int]:
         """Skips since the last call."""
-        taken, self.skipped = self.skipped, Counter()
+        taken = dict(self.skipped)
+        self.skipped.clear()
         return taken

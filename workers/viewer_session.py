@@ -48,7 +48,8 @@ class ViewerSession:
         self._connection = connection
         self._stream = stream
         self._hub: Hub | None = None
-        self._reports = ViewerReports()
+        # Made when it first reports.
+        self._reports: ViewerReports | None = None
         self.raw = raw
         self.position = ViewerPosition(time.monotonic())
 
@@ -89,6 +90,7 @@ class ViewerSession:
                 t0 = messages.integer(value, "t0")
                 self.channel.control(messages.pong(t0, hub.clock_offset_us))
             case "stats":
+                self._reports = self._reports or ViewerReports()
                 self._reports.take(value, time.monotonic(), self._streams.row)
             case "pong":
                 # Any received byte is a sign of life; this carries nothing else for us.

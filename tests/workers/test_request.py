@@ -1,0 +1,41 @@
+"""What is left of a request once websockets has read it."""
+
+from __future__ import annotations
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+
+from workers.request import http_request
+
+
+def headers_of(*fields: tuple[str, str]) -> dict[str, str]:
+    return dict(http_request(Request("/", Headers(list(fields)))).headers)
+
+
+def test_names_are_in_lower_case() -> None:
+    assert headers_of(("Host", "Relay.test")) == {"host": "Relay.test"}
+
+
+def test_repeated_fields_are_one() -> None:
+    found = headers_of(("If-None-Match", '"a"'), ("if-none-match", '"b"'))
+    assert found == {"if-none-match": '"a", "b"'}
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Host", "Origin"])
+def test_who_says_twice_who_it_is_says_nothing(name: str) -> None:
+    fields = [("Authorization", "Bearer a"), ("Host", "h"), ("Origin", "http://h"), (name, "b")]
+    assert headers_of(*fields, ("Cookie", "c")) == {"cookie": "c", "origin": "null"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ([], False),
+        ([("Connection", "close")], False),
+        ([("Connection", "keep-alive, Upgrade")], True),
+        ([("Connection", "keep-alive"), ("Connection", "upgrade")], True),
+    ],
+)
+def test_upgrades(fields: list[tuple[str, str]], wanted: bool) -> None:
+    assert http_request(Request("/", Headers(fields))).wants_upgrade is wanted
