@@ -18,9 +18,12 @@ from tests.e2e.relay_process import RelayProcess
 Publish = Callable[..., PublishCommand]
 OpenPage = Callable[..., Page]
 
+ELSEWHERE = "relay.test"
+"""This host under a name that browsers do not trust without TLS."""
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
 )
 OBSERVER = Path(__file__).with_name("observe.js")
 

@@ -103,12 +103,15 @@ class FakeRelay:
         """Send bytes over the newest socket."""
         self.sockets[-1].send(message)
 
-    def hello(self, codec: str, init: bytes = b"", *, epoch: int = 1) -> None:
+    def hello(
+        self, codec: str, init: bytes = b"", *, epoch: int = 1, size: tuple[int, int] = (0, 0)
+    ) -> None:
         """Announce a stream."""
+        width, height = size
         self.tell(
             "hello",
             **{"stream": "cam0", "codec": codec, "init": init, "epoch": epoch},
-            **{"width": 0, "height": 0, "fps": 25, "server_us": _now(), "offset_us": 0},
+            **{"width": width, "height": height, "fps": 25, "server_us": _now(), "offset_us": 0},
         )
 
     def frame(self, seq: int, payload: bytes, *, key: bool) -> None:

@@ -4,6 +4,8 @@
  * Invariant: a stream that `codecProblem` has nothing against has a backend in decoders.js.
  */
 
+import { canPlay } from "./mse.js";
+
 /**
  * @typedef {{stream: string, codec: string, width: number, height: number, fps: number,
  *   init: Uint8Array, server_us: number, offset_us: number, epoch: number}} Hello
@@ -30,8 +32,6 @@ const NAMES = {
 
 const NO_DECODER =
   "This browser has no WebCodecs video decoder. Use a current Chrome, Edge, Firefox or Safari.";
-const NOT_SECURE =
-  "Browsers decode video only on secure pages: open this page over https:// or on localhost.";
 
 /** @param {string} codec as in hello */
 export function codecName(codec) {
@@ -52,10 +52,14 @@ export function decoderConfig({ codec, width, height, init }) {
 export async function codecProblem(hello) {
   const { codec } = hello;
   if (codec === DATA_CODEC || codec === JPEG_CODEC) return null;
-  if (typeof VideoDecoder === "undefined") return isSecureContext ? NO_DECODER : NOT_SECURE;
+  const name = codecName(codec);
+  if (typeof VideoDecoder === "undefined") {
+    if (canPlay(hello)) return null;
+    if (isSecureContext) return NO_DECODER;
+    return `Browsers decode ${name} only on secure pages: open this page over https://, or publish H.264.`;
+  }
   const asked = VideoDecoder.isConfigSupported(decoderConfig(hello));
   const { supported } = await asked.catch(() => ({ supported: false }));
-  const name = codecName(codec);
   const full = name === codec ? name : `${name} (${codec})`;
   return supported ? null : `This browser cannot decode ${full}. Publish H.264 or VP8.`;
 }

@@ -6,6 +6,7 @@
  */
 
 import { DATA_CODEC, JPEG_CODEC, decoderConfig } from "./codecs.js";
+import { MseBackend } from "./mse.js";
 
 /**
  * @typedef {import("./codecs.js").Hello} Hello
@@ -16,7 +17,7 @@ import { DATA_CODEC, JPEG_CODEC, decoderConfig } from "./codecs.js";
  *   error: (reason: string) => void}} Sink
  *   where a backend puts a picture, says that one came out too late, that it takes more, that it
  *   is broken
- * @typedef {VideoBackend|JpegBackend|DataBackend} Backend
+ * @typedef {VideoBackend|MseBackend|JpegBackend|DataBackend} Backend
  */
 
 const DEPTH = 4; //       chunks ahead of the output; the others stay where they can be dropped
@@ -27,6 +28,7 @@ const EMPTY = new Uint8Array();
 export function openBackend(hello, on) {
   if (hello.codec === DATA_CODEC) return new DataBackend(on);
   if (hello.codec === JPEG_CODEC) return new JpegBackend(on);
+  if (typeof VideoDecoder === "undefined") return new MseBackend(hello, on);
   return new VideoBackend(decoderConfig(hello), on);
 }
 

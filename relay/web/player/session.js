@@ -106,7 +106,7 @@ export class Session {
       state: this.state,
       decoded,
       dropped, //                               received, but not shown to the decoder or too late
-      fps: this.#pictures.perSecond(), //       decoder outputs
+      fps: this.#pictures.perSecond(), //       pictures shown
       latencyMs: this.#latencyMs, //            capture to paint, of the picture on the canvas
       skips: Object.values(skips).reduce((sum, n) => sum + n, 0),
       reconnects: this.#link.reconnects,
@@ -299,7 +299,6 @@ export class Session {
   }
 
   #picture(/** @type {any} */ image, /** @type {Frame} */ frame) {
-    this.#pictures.add(1);
     if (this.#hello?.codec === DATA_CODEC) {
       this.#shown(frame);
       this.#on.data(frame);
@@ -310,6 +309,7 @@ export class Session {
 
   #shown(/** @type {Frame} */ frame) {
     this.#painted++;
+    this.#pictures.add(1);
     this.shownAt = performance.now();
     this.#seq = frame.seq;
     const offset = this.#hello?.offset_us ?? 0;
