@@ -30,18 +30,19 @@ run: $(VENV)/base  ## Start a relay with the demo stream (WORKERS=4 PORT=8765)
 	$(BIN)/relay-supervisor --workers $(WORKERS) --port $(PORT) --demo
 
 system:
-	@sh tests/system_packages.sh browser deploy
+	@sh tests/system_packages.sh browser deploy windows
 
 test: $(VENV)/dev system  ## Install what the tests need and run them all
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/dev  ## The tests that take little time
-	$(BIN)/python -m pytest -m 'not slow and not browser'
+	$(BIN)/python -m pytest -m 'not slow and not browser and not windows'
 
 check: $(VENV)/dev  ## Lint, format, types, layering
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 -p bus -p workers -p relay -p tests.windows
 	$(BIN)/python -m pytest -q tests/test_layering.py
 
 clean:  ## Remove what make made

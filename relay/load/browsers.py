@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
 from playwright.sync_api import Error, sync_playwright
+
+from relay.load.pipe import Pipe
 
 __all__ = ["browsers_main", "find_chromium"]
 
@@ -43,7 +44,7 @@ def find_chromium(chosen: str | None) -> str:
     raise ValueError("--browsers: no Chromium was found; install one or name it with --chromium")
 
 
-def browsers_main(executable: str, url: str, count: int, pipe: Connection) -> None:
+def browsers_main(executable: str, url: str, count: int, pipe: Pipe) -> None:
     """Run in a process of its own; anything that comes by ``pipe``, or its end, stops it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Chromium's own sandbox does not work for root.

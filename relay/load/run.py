@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import signal
 import time
 import urllib.request
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
+import multiprocess
+from multiprocess.connection import wait
+
 from relay.load.counts import Counts
+from relay.load.pipe import Pipe
 from relay.load.samples import Sample, Timeline
 from relay.load.swarm import SwarmSettings, swarm_main
 from relay.load.target import Target
@@ -76,12 +78,12 @@ def run(
         show: called about once a second.
     """
     result = Result(viewers)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocess.get_context("spawn")
     shares = [viewers // processes + (n < viewers % processes) for n in range(processes)]
-    pipes: list[Connection] = []
+    pipes: list[Pipe] = []
     children = []
-    latest: dict[Connection, Counts] = {}
-    screen: Connection | None = None
+    latest: dict[Pipe, Counts] = {}
+    screen: Pipe | None = None
     # Also where it was started with Ctrl-C ignored, as scripts start programs in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -125,9 +127,9 @@ def _watch(
     target: Target,
     token: str,
     result: Result,
-    pipes: list[Connection],
-    screen: Connection | None,
-    latest: dict[Connection, Counts],
+    pipes: list[Pipe],
+    screen: Pipe | None,
+    latest: dict[Pipe, Counts],
     duration: float,
     show: Callable[[Sample, Counts], None],
 ) -> None:
@@ -152,7 +154,7 @@ def _watch(
         show(result.timeline.look(time.monotonic() - start, counts, rows), counts)
 
 
-def _listen(screen: Connection, result: Result) -> Connection | None:
+def _listen(screen: Pipe, result: Result) -> Pipe | None:
     """Take what the browsers said; None when they are gone."""
     try:
         while screen.poll():
@@ -164,10 +166,9 @@ def _listen(screen: Connection, result: Result) -> Connection | None:
 
 
 def _collect(
-    alive: list[Connection], latest: dict[Connection, Counts], result: Result, patience: float
+    alive: list[Pipe], latest: dict[Pipe, Counts], result: Result, patience: float
 ) -> None:
     for pipe in wait(alive, patience):
-        assert isinstance(pipe, Connection)
         try:
             latest[pipe] = pipe.recv()
         except (EOFError, OSError):

@@ -9,14 +9,13 @@ import asyncio
 import random
 import signal
 import ssl
-import sys
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from relay.load.counts import Counts
+from relay.load.pipe import Pipe
 from relay.load.viewer import Viewer
 
 __all__ = ["REPORT", "SwarmSettings", "swarm_main"]
@@ -48,7 +47,7 @@ class SwarmSettings:
     ramp: float
 
 
-def swarm_main(settings: SwarmSettings, pipe: Connection) -> None:
+def swarm_main(settings: SwarmSettings, pipe: Pipe) -> None:
     """Run in a process of its own; anything that comes by ``pipe``, or its end, stops it."""
     # Ctrl-C is for the command, which stops this process and prints its report.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -56,17 +55,18 @@ def swarm_main(settings: SwarmSettings, pipe: Connection) -> None:
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
-    if sys.platform == "win32":
+    try:
+        import uvloop
+    except ImportError:
+        # There is none on Windows.
         asyncio.run(main)
         return
-    import uvloop
-
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 
 
 class _Swarm:
-    def __init__(self, settings: SwarmSettings, pipe: Connection) -> None:
+    def __init__(self, settings: SwarmSettings, pipe: Pipe) -> None:
         self._settings = settings
         self._pipe = pipe
         self._counts = Counts()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import StartPublisher, publishing
-from tests.e2e.publishers import run_module_here
+from tests.e2e.publishers import RunModule, run_module_here
 from tests.windows.build import Unavailable, build
 from tests.windows.pythons import Interpreter, NativePython, WindowsPython, wine_python
 from tests.windows.windows_relay import WindowsRelay
@@ -27,16 +27,8 @@ _HERE = Path(__file__).parent
 _NATIVE = _HERE / "native"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "windows: runs project code in a Windows Python")
-
-
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if collection_path == _NATIVE and sys.platform != "win32":
-        return True
-    # For the time being only on demand: pytest tests/windows
-    named = [config.invocation_params.dir / arg.partition("::")[0] for arg in config.args]
-    return None if any(_HERE in (path, *path.parents) for path in named) else True
+    return True if collection_path == _NATIVE and sys.platform != "win32" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,14 +75,19 @@ def start_relay(windows: WindowsPython, instance: str) -> Iterator[StartRelay]:
 @pytest.fixture
 def publish(windows: WindowsPython, instance: str) -> Iterator[StartPublisher]:
     """Starts a publisher of `tests.e2e`: with ``shm`` in the Windows Python, else from here."""
+    with publishing(instance, run_module=publisher_there(windows)) as start:
+        yield start
+
+
+def publisher_there(windows: WindowsPython) -> RunModule:
+    """Starts what publishes into shared memory where that is, in the Windows Python."""
 
     def run_module(module: str, kind: str, *arguments: str) -> subprocess.Popen[str]:
         if kind == "shm":
             return windows.popen("-m", module, kind, *arguments, stderr=subprocess.DEVNULL)
         return run_module_here(module, kind, *arguments)
 
-    with publishing(instance, run_module=run_module) as start:
-        yield start
+    return run_module
 
 
 @pytest.fixture

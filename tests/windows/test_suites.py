@@ -1,35 +1,74 @@
-"""Whole test suites, run by pytest in the Windows Python.
+"""Whole test suites, run by pytest in the Windows Python, several at a time.
 
 On Windows they run by themselves and there is nothing to do here.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.windows.pythons import ROOT, WindowsPython
+from tests.windows.pythons import ROOT, Interpreter, WindowsPython
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="optional: these tests run by themselves here"
-)
+PATIENCE: Final = 500.0
+"""Seconds for all of them."""
 
-PATIENCE: Final = 400.0
+pytestmark = [
+    pytest.mark.skipif(
+        sys.platform == "win32", reason="optional: these tests run by themselves here"
+    ),
+    pytest.mark.timeout(PATIENCE + 30),
+]
 
-_BUS: Final = set((ROOT / "tests/bus").glob("test_*.py"))
-_RING: Final = set((ROOT / "tests/bus").glob("test_ring*.py"))
+
+@dataclass(frozen=True)
+class Suite:
+    """Some test files.
+
+    Attributes:
+        name: for the test's id.
+        files: which.
+        passing: at least how many tests pass.
+        mark: which of their tests, as for pytest's option of that name.
+        whole: whether no test may be skipped.
+    """
+
+    name: str
+    files: frozenset[Path]
+    passing: int
+    mark: str = "not slow"
+    whole: bool = field(default=False, kw_only=True)
 
 
-def run(windows: WindowsPython, files: set[Path], mark: str) -> Counter[str]:
-    """How many tests of some files passed and were skipped; none may fail."""
+def _files(pattern: str) -> frozenset[Path]:
+    return frozenset((ROOT / "tests").glob(pattern))
+
+
+_RING: Final = _files("bus/test_ring*.py")
+# Those that take longest come first.
+SUITES: Final = [
+    Suite("ring under torture", _RING, 1, "slow", whole=True),
+    Suite("bus", _files("bus/test_*.py") - _RING, 300),
+    Suite("ring", _RING, 60, whole=True),
+    Suite("windows", _files("windows/native/test_*.py"), 30, whole=True),
+]
+
+
+def _run(windows: WindowsPython, suite: Suite) -> Counter[str]:
+    """How many tests of a suite passed and were skipped; none may fail."""
     report = windows.folder / "report.xml"
-    options = ("-p", "no:cacheprovider", "-q", "-m", mark, "--junitxml", report)
-    outcome = windows.run_module("pytest", *options, *sorted(files), patience=PATIENCE)
+    options = ("-p", "no:cacheprovider", "-q", "-m", suite.mark, "--junitxml", report)
+    outcome = windows.run_module("pytest", *options, *sorted(suite.files), patience=PATIENCE)
     assert outcome.code == 0, outcome.stdout + outcome.stderr
     counts: Counter[str] = Counter()
     for case in ElementTree.parse(report).iter("testcase"):
@@ -37,26 +76,32 @@ def run(windows: WindowsPython, files: set[Path], mark: str) -> Counter[str]:
     return counts
 
 
-@pytest.mark.timeout(PATIENCE + 30)
-def test_the_bus(windows: WindowsPython) -> None:
-    assert run(windows, _BUS - _RING, "not slow")["passed"] > 300
+Running = dict[str, Future[Counter[str]]]
 
 
-@pytest.mark.timeout(PATIENCE + 30)
-def test_the_ring(windows: WindowsPython) -> None:
-    counts = run(windows, _RING, "not slow")
-    assert counts["passed"] > 60
-    assert not counts["skipped"]
+@pytest.fixture(scope="module")
+def running(
+    request: pytest.FixtureRequest,
+    _interpreter: Interpreter,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
+    """The suites that were asked for, on all processors: much of their time is waiting."""
+    asked = {item.name for item in request.session.items}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {
+            suite.name: pool.submit(
+                _run, WindowsPython(_interpreter, tmp_path_factory.mktemp("suite")), suite
+            )
+            for suite in SUITES
+            if f"test_it_passes[{suite.name}]" in asked
+        }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(PATIENCE + 30)
-def test_the_ring_under_torture(windows: WindowsPython) -> None:
-    assert run(windows, _RING, "slow") == {"passed": 1}
-
-
-@pytest.mark.timeout(PATIENCE + 30)
-def test_what_windows_alone_has(windows: WindowsPython) -> None:
-    counts = run(windows, set((Path(__file__).parent / "native").glob("test_*.py")), "not slow")
-    assert counts["passed"] > 30
-    assert not counts["skipped"]
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_it_passes(running: Running, suite: Suite) -> None:
+    # To wait so long is no sign that anything hangs.
+    faulthandler.cancel_dump_traceback_later()
+    counts = running[suite.name].result()
+    print(dict(counts))
+    assert counts["passed"] >= suite.passing
+    assert not (suite.whole and counts["skipped"])
