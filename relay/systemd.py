@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import MutableMapping
 from typing import Final
 
@@ -80,13 +79,15 @@ class Notifier:
             self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
-        if sys.platform == "win32" or not self._address:
+        # Python has none on Windows.
+        family = getattr(socket, "AF_UNIX", None)
+        if family is None or not self._address:
             return
         # A name that begins with @ is in the abstract namespace.
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
         with (
             contextlib.suppress(OSError),
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+            socket.socket(family, socket.SOCK_DGRAM) as sender,
         ):
             sender.setblocking(False)
             sender.sendto(message.encode(), address)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 
@@ -27,7 +26,7 @@ def exit_with_parent(on_death: Callable[[], None]) -> None:
             unless the parent died before the watch began.
     """
     parent = os.getppid()
-    if sys.platform.startswith("linux") and _ask_kernel():
+    if _ask_kernel():
         # The parent may have died before the kernel knew that we care. Process 1 is no sign of
         # that: in a container it may well be the supervisor.
         if os.getppid() != parent:
@@ -40,7 +39,8 @@ def _ask_kernel() -> bool:
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         return bool(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) == 0)
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):
+        # Another kernel: there is no such call, or on Windows not even a way to look for it.
         return False
 
 

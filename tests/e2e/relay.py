@@ -103,7 +103,7 @@ class Relay(ABC):
         self._process.send_signal(number)
 
     def interrupt(self) -> None:
-        """Ctrl-C, to the supervisor alone; Wine makes a console event of this signal."""
+        """Ctrl-C, to the supervisor alone."""
         self.send_signal(signal.SIGINT)
 
     def wait(self) -> int:

@@ -36,28 +36,32 @@ class Kill:
     """One kill -9 of a worker.
 
     Attributes:
-        at: monotonic seconds.
+        looked: monotonic seconds; when the ports were looked at.
+        at, done: when it began and when it was done.
         ports: remote ports of its connections just before.
     """
 
+    looked: float
     at: float
+    done: float
     slot: int
     pid: int
     ports: frozenset[int]
 
     def explains(self, visit: Visit) -> bool:
         """Whether this kill may have ended that connection."""
-        if not self.at - AFTERMATH / 2 <= visit.closed <= self.at + AFTERMATH:
+        if not self.at - AFTERMATH / 2 <= visit.closed <= self.done + AFTERMATH:
             return False
         # Who connected while the ports were looked at is in no list.
-        return visit.port in self.ports or visit.asked > self.at - AFTERMATH / 2
+        return visit.port in self.ports or visit.asked > self.looked - AFTERMATH / 2
 
 
 async def _kill(relay: Relay, pid: int, slot: int) -> Kill:
+    looked = time.monotonic()
     ports = await asyncio.to_thread(relay.peer_ports, pid)
     at = time.monotonic()
     relay.kill_worker(pid)
-    return Kill(at, slot, pid, frozenset(ports))
+    return Kill(looked, at, time.monotonic(), slot, pid, frozenset(ports))
 
 
 @pytest.mark.slow

@@ -22,9 +22,11 @@ _PAUSE: Final = 0.02
 
 def run(scenario: Coroutine[Any, Any, T]) -> T:
     """Run a scenario to its end; many viewers cost least in uvloop."""
-    # There is none on Windows, where this module is imported, too.
-    import uvloop
-
+    try:
+        import uvloop
+    except ImportError:
+        # There is none on Windows.
+        return asyncio.run(scenario)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(scenario)
 

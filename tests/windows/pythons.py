@@ -11,7 +11,9 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,24 +54,36 @@ class Interpreter(Protocol):
 
     command: list[str]
     environment: Mapping[str, str]
+    mark: str
+    """Variable of the environment that tells its processes from all others, by its value."""
 
     def path(self, path: Path) -> str: ...
+    def interrupt(self, process: subprocess.Popen[str]) -> None: ...
 
 
 class NativePython:
     """The interpreter that runs the tests, on Windows."""
 
+    mark = "RELAY_TEST_RUN"
+
     def __init__(self) -> None:
         self.command = [sys.executable]
-        self.environment: Mapping[str, str] = dict(os.environ)
+        self.environment: Mapping[str, str] = {**os.environ, self.mark: secrets.token_hex(8)}
 
     def path(self, path: Path) -> str:
         """The path as the interpreter knows it."""
         return str(path)
 
+    def interrupt(self, process: subprocess.Popen[str]) -> None:
+        """Ctrl-Break: of console events the only one that can be meant for one process group."""
+        if sys.platform == "win32":
+            process.send_signal(signal.CTRL_BREAK_EVENT)
+
 
 class WinePython:
     """A build's interpreter in a Wine prefix of its own."""
+
+    mark = "WINEPREFIX"
 
     def __init__(self, build: Build, prefix: Path) -> None:
         self.command = [str(build.wine), self.path(build.python)]
@@ -82,6 +96,10 @@ class WinePython:
     def path(self, path: Path) -> str:
         """The path as Windows programs see it: drive Z is the whole file system."""
         return "Z:" + str(path).replace("/", "\\")
+
+    def interrupt(self, process: subprocess.Popen[str]) -> None:
+        """Ctrl-C: Wine makes a console event of the signal."""
+        process.send_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager
@@ -147,9 +165,13 @@ class WindowsPython:
         self._numbers = itertools.count()
 
     @property
-    def environment(self) -> Mapping[str, str]:
-        """What its processes have in their environment."""
-        return self._interpreter.environment
+    def mark(self) -> tuple[str, str]:
+        """What its processes, and no others, have in their environment: name and value."""
+        return self._interpreter.mark, self._interpreter.environment[self._interpreter.mark]
+
+    def interrupt(self, process: subprocess.Popen[str]) -> None:
+        """Press Ctrl-C or Ctrl-Break for one process and those it started."""
+        self._interpreter.interrupt(process)
 
     def call(self, target: str, *arguments: object, patience: float = PATIENCE) -> Any:
         """What a function returns, called in a process of its own.
@@ -205,6 +227,8 @@ class WindowsPython:
             encoding="utf-8",
             errors="replace",
             cwd=ROOT,
+            # A group of its own, so that a console event is for it alone.
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             env={
                 **interpreter.environment,
                 "PYTHONPATH": ";".join(interpreter.path(folder) for folder in (*path, ROOT)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +21,10 @@ from tests.media import CLIP_FPS, clip_path
 from tests.windows.conftest import StartRelay
 from tests.windows.windows_relay import WindowsRelay
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(sys.platform == "win32", reason="optional: publisher and browser on Linux"),
+]
 
 
 @pytest.fixture

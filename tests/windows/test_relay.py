@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
 from tests.e2e.conftest import StartPublisher
 from tests.e2e.crowd import Crowd
 from tests.e2e.waiting import run, until, wait_until
 from tests.windows.conftest import StartRelay
 from workers.table import Column
 
-FPS = 20
+FPS: Final = 20
+VIEWERS: Final = 300
+EVEN: Final = 1.1
+"""Viewers of the fullest worker over those of the emptiest."""
+OBSERVED: Final = 10.0
+"""Seconds."""
+IDLE_SHARE: Final = 0.01
+"""Of one core, for each worker."""
 
 
 def test_pages_and_numbers(start_relay: StartRelay) -> None:
@@ -34,6 +48,61 @@ def test_relay_top_shows_it(start_relay: StartRelay) -> None:
     outcome = relay.run_command("relay.cli.top", "--once")
     assert outcome.code == 0, outcome.stderr
     assert f"{relay.instance}: 2 workers (asyncio)" in outcome.stdout
+
+
+def test_relay_load_watches_it(start_relay: StartRelay, tmp_path: Path) -> None:
+    relay = start_relay("--demo", workers=2)
+    report = tmp_path / "report.json"
+    url = f"ws://127.0.0.1:{relay.port}/view/demo"
+    limits = ("--fail-if", "frames<10,refused>0,lost>0,invalid>0")
+    options = (url, "--viewers", "10", "--duration", "3", "--json", report, *limits)
+    outcome = relay.run_command("relay.cli.load", *options, instance=None)
+    assert outcome.code == 0, outcome.stdout + outcome.stderr
+    assert json.loads(report.read_text("utf-8"))["passed"]
+
+
+@pytest.mark.parametrize("pause", [0.002, 0.0], ids=["trickle", "burst"])
+def test_viewers_are_spread_evenly(start_relay: StartRelay, pause: float) -> None:
+    """300 viewers on 3 workers that share one listener, and nobody complains of it."""
+    relay = start_relay()
+
+    def viewers() -> list[int]:
+        return [row[Column.VIEWERS] for row in relay.ready_rows()]
+
+    async def scenario() -> None:
+        async with Crowd.of(VIEWERS, relay.address, "nothing") as crowd:
+            await crowd.arrive(pause=pause)
+            await until(lambda: sum(viewers()) == VIEWERS, lambda: f"all viewers; {viewers()}")
+            counts = viewers()
+            assert len(counts) == 3
+            assert max(counts) <= EVEN * min(counts), counts
+            assert crowd.refused == 0
+
+    run(scenario())
+    assert [row[Column.ACCEPT_ERRORS] for row in relay.rows()] == [0, 0, 0]
+    # Not to mention WinError 87.
+    assert not relay.log_lines("WARNING")
+    assert not relay.errors()
+
+
+@pytest.mark.slow
+def test_idle_workers_sleep(start_relay: StartRelay) -> None:
+    """Four workers with viewers of a stream that nobody publishes."""
+    relay = start_relay(workers=4)
+
+    async def scenario() -> None:
+        async with Crowd.of(40, relay.address, "nothing") as crowd:
+            await crowd.arrive()
+            before = relay.cpu_seconds()
+            await asyncio.sleep(OBSERVED)
+            used = {pid: now - before[pid] for pid, now in relay.cpu_seconds().items()}
+            print(f"seconds of processor: {used}")
+            assert len(used) == 4
+            assert max(used.values()) <= IDLE_SHARE * OBSERVED
+            assert not [visit for visit in crowd.visits if visit.closed]
+
+    run(scenario())
+    assert not relay.errors()
 
 
 def test_second_relay_of_an_instance_is_refused(start_relay: StartRelay) -> None:

@@ -11,13 +11,14 @@ import os
 import signal
 import subprocess
 import threading
+from pathlib import Path
 from typing import IO, Any, Final
 
 import psutil
 
 from tests.e2e.relay import Relay
 from tests.e2e.waiting import WATCHDOG, wait_until
-from tests.platforms import open_descriptors
+from tests.platforms import WINDOWS, open_descriptors
 from tests.windows.pythons import Outcome, WindowsPython
 from workers.table import Column, WorkerState, WorkerStats
 
@@ -84,14 +85,20 @@ class WindowsRelay(Relay):
         self._hearer.join(WATCHDOG)
         return code
 
-    def run_command(self, module: str, *options: str, instance: str = "") -> Outcome:
-        """Run another of the product's commands over there, to its end."""
-        fixed = ("--instance", instance or self.instance)
+    def run_command(self, module: str, *options: str | Path, instance: str | None = "") -> Outcome:
+        """Run another of the product's commands over there, to its end.
+
+        Args:
+            module: of the command.
+            *options: of the command.
+            instance: for which instance, by default this relay's; None: it knows of none.
+        """
+        fixed = () if instance is None else ("--instance", instance or self.instance)
         return self._windows.run_module(module, *fixed, *options, patience=WATCHDOG)
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        """Stop it by a console event, and wait; its exit status."""
-        return super().stop(number)
+    def send_signal(self, number: signal.Signals) -> None:
+        """A console event, whatever the signal."""
+        self._windows.interrupt(self._process)
 
     def kill(self) -> None:
         """End the supervisor without a warning."""
@@ -122,7 +129,7 @@ class WindowsRelay(Relay):
     def peer_ports(self, pid: int) -> set[int]:
         """Remote ports of the TCP connections that a worker holds.
 
-        Workers are numbered differently here, but they were started in the same order.
+        Under Wine they are numbered differently here, but were started in the same order.
         """
         rows = sorted(self.rows(), key=lambda row: row[Column.STARTED_NS])
         workers = sorted(self._workers(), key=lambda process: process.create_time())
@@ -133,6 +140,13 @@ class WindowsRelay(Relay):
     def _workers(self) -> list[psutil.Process]:
         return [process for process in self._neighbours() if _is_worker(process)]
 
+    def _servers(self) -> list[psutil.Process]:
+        return [
+            process
+            for process in self._neighbours()
+            if any("wineserver" in word for word in _words(process))
+        ]
+
     def processes(self) -> list[psutil.Process]:
         """Everything alive that belongs to it: supervisor, workers, demo publisher."""
         return [
@@ -142,23 +156,29 @@ class WindowsRelay(Relay):
         ]
 
     def descriptors(self) -> dict[int, int]:
-        """Those of Wine's server, which holds every handle of every process."""
-        return {
-            process.pid: open_descriptors(process.pid)
-            for process in self._neighbours()
-            if any("wineserver" in word for word in _words(process))
-        }
+        """Those of Wine's server, which holds all handles there are; natively those of workers."""
+        if WINDOWS:
+            return {process.pid: open_descriptors(process.pid) for process in self._workers()}
+        return {process.pid: open_descriptors(process.pid) for process in self._servers()}
+
+    def cpu_seconds(self) -> dict[int, float]:
+        """CPU time that each worker has used."""
+        return {process.pid: _cpu_seconds(process) for process in self._workers()}
+
+    def server_cpu_seconds(self) -> float:
+        """CPU time that Wine's server has used, for all that run under it."""
+        return sum(map(_cpu_seconds, self._servers()))
 
     def own_memory(self) -> dict[int, int]:
         """Each worker's."""
         return {process.pid: process.memory_full_info().uss for process in self._workers()}
 
     def _neighbours(self) -> list[psutil.Process]:
-        prefix = self._windows.environment["WINEPREFIX"]
+        name, value = self._windows.mark
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("WINEPREFIX") == prefix:
+                if process.environ().get(name) == value:
                     found.append(process)
             except psutil.Error:
                 continue
@@ -181,6 +201,11 @@ class WindowsRelay(Relay):
         with self._watcher:
             self._watcher.finish()
         return left
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def _is_worker(process: psutil.Process) -> bool:
