@@ -123,6 +123,12 @@ class TokenAuthorizer:
     def __init__(self, grants: Sequence[Grant]) -> None:
         self._grants = tuple(grants)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TokenAuthorizer) and self._grants == other._grants
+
+    def __hash__(self) -> int:
+        return hash(self._grants)
+
     def refusal(self, action: Action, stream: str, peer: Peer) -> str | None:
         """None when allowed, else the reason in words for the peer."""
         grants = [grant for grant in self._grants if grant.covers(action, stream)]

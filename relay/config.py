@@ -56,13 +56,15 @@ over the file. Tokens never go on the command line: use files, RELAY_PUBLISH_TOK
 RELAY_VIEW_TOKEN, or [[auth.tokens]] tables in the file.
 
 Signals: SIGTERM and SIGINT stop the relay after its viewers were told to come back, a second
-one stops it at once. SIGHUP reads the configuration again and replaces the workers one by one.
+one stops it at once. SIGHUP reads the configuration again and replaces the workers one by one;
+if only the TLS certificate is another, they take it as they are, and no viewer notices.
 On Windows, Ctrl-C and Ctrl-Break stop it, and relay-reload stands in for SIGHUP.
 
 Examples:
   relay-supervisor --demo
   relay-supervisor --workers 4 --host 0.0.0.0 --publish-token-file publish.tokens
   relay-supervisor --port 0 --instance lab --max-lag 0.5
+  relay-supervisor --host 0.0.0.0 --port 443 --tls-cert relay.pem --tls-key relay.key
   relay-supervisor --config relay.toml
 
 A configuration file:
@@ -240,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
 def _metavar(option: Option) -> str:
     if option.choices:
         return "{" + ",".join(option.choices) + "}"
-    if option.name.endswith("_file"):
+    if option.name.endswith(("_file", "_cert", "_key")):
         return "FILE"
     return "N" if option.type in (int, float) else option.name.upper()
 

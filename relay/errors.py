@@ -5,7 +5,14 @@
 
 from __future__ import annotations
 
-__all__ = ["AuthError", "ConfigError", "ListenError", "RelayError", "WorkersFailed"]
+__all__ = [
+    "AuthError",
+    "CertificateError",
+    "ConfigError",
+    "ListenError",
+    "RelayError",
+    "WorkersFailed",
+]
 
 
 class RelayError(Exception):
@@ -18,6 +25,10 @@ class ConfigError(RelayError, ValueError):
 
 class AuthError(ConfigError):
     """A token that cannot be read or used. The message never holds the token."""
+
+
+class CertificateError(ConfigError):
+    """A TLS certificate or key that cannot be used."""
 
 
 class ListenError(RelayError, OSError):

@@ -15,6 +15,7 @@ so that at no moment more than one worker is on its way out.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections import deque
@@ -194,6 +195,23 @@ class Fleet:
         self._roll.spec = spec
         self._roll.queue = deque(place.number for place in self._places)
         self._advance_roll()
+
+    def renew_certificate(self, spec: WorkerSpec, supervision: SupervisionSettings) -> bool:
+        """Give workers a new certificate, if that is all that is new.
+
+        Returns:
+            Whether it was; if not, nothing has happened.
+        """
+        new, old = spec.certificate, self._spec.certificate
+        only = dataclasses.replace(self._spec, certificate=new)
+        if new is None or old is None or new == old or spec != only:
+            return False
+        if supervision != self._supervision or self.rolling:
+            return False
+        self._spec = spec
+        for worker in self._alive:
+            worker.tell({"type": "certificate", "pem": new.pem, "expires": new.expires})
+        return True
 
     def drain(self) -> None:
         """Stop for good: let the workers that serve finish, and kill the others."""

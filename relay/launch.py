@@ -84,6 +84,7 @@ def _run(spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control
             limits=spec.limits,
             viewer=spec.viewer,
             engine=spec.engine,
+            certificate=spec.certificate,
         )
         return run_worker(context)
     except BusError as exc:

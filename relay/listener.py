@@ -69,11 +69,11 @@ def _explain(error: OSError, host: str, port: int) -> str:
     return f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}"
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """A URL that a browser on this machine can open."""
     address = listener.getsockname()
     host, port = address[0], address[1]
     parsed = ipaddress.ip_address(host.partition("%")[0])
     if parsed.is_unspecified:
         host = "127.0.0.1" if parsed.version == 4 else "::1"
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"

@@ -79,6 +79,7 @@ _LABELLED: Final = (
             "limit": Column.REFUSED_LIMIT,
             "request": Column.REFUSED_REQUEST,
             "protocol": Column.REFUSED_PROTOCOL,
+            "tls": Column.REFUSED_TLS,
         },
     ),
     (
@@ -118,6 +119,13 @@ def _about_relay(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
     engine = next((row.engine for row in workers if row.engine), "")
     info.add_metric([], {"version": relay_version(), "engine": engine})
     yield info
+    expiries = [row[Column.CERTIFICATE_EXPIRES] for row in workers]
+    if any(expiries):
+        yield GaugeMetricFamily(
+            "relay_certificate_expiry_timestamp_seconds",
+            "When clients begin to refuse the TLS certificate.",
+            min(filter(None, expiries)),
+        )
     states = GaugeMetricFamily("relay_workers", "Worker processes by state.", labels=["state"])
     for state in WorkerState:
         if state is not WorkerState.FREE:

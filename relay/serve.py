@@ -20,17 +20,20 @@ from bus.reclaim import reclaim
 from bus.segment import VOLATILE
 from relay import logs
 from relay.auth import build_authorizer
+from relay.certificates import load_certificate
 from relay.config import Config
 from relay.demo_process import DemoProcess
+from relay.errors import ConfigError
 from relay.fleet import Fleet, table_rows
 from relay.listener import open_listener, url_of
-from relay.settings import SupervisionSettings
+from relay.settings import ServerSettings, SupervisionSettings
 from relay.signals import SignalInbox
 from relay.supervisor import Supervisor, SupervisorContext
 from relay.system import tie_children
 from relay.systemd import Notifier, inherited_listener
 from relay.version import relay_version
 from relay.worker_process import Target, WorkerProcess, WorkerSpec
+from workers.certificate import Certificate
 from workers.table import WorkerTable
 
 __all__ = ["serve"]
@@ -53,6 +56,7 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
     notifier = Notifier(os.environ)
     spec = _spec_of(config)
     instance = config.server.instance
+    scheme = "http" if spec.certificate is None else "https"
     tie_children()
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(SignalInbox(instance))
@@ -74,7 +78,7 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
                     keeper=keeper,
                     demo=DemoProcess(instance) if config.server.demo else None,
                     reload=functools.partial(_reload, config, reload),
-                    announce=functools.partial(_announce, config, table, url_of(listener)),
+                    announce=functools.partial(_announce, config, table, url_of(listener, scheme)),
                 )
                 Supervisor(context).run()
         finally:
@@ -96,7 +100,16 @@ def _spec_of(config: Config) -> WorkerSpec:
         authorizer=build_authorizer(config.auth),
         log_level=config.server.log_level,
         log_format=config.server.log_format,
+        certificate=_certificate(config.server),
     )
+
+
+def _certificate(server: ServerSettings) -> Certificate | None:
+    if server.tls_cert:
+        return load_certificate(server.tls_cert, server.tls_key)
+    if server.tls_key:
+        raise ConfigError("--tls-key is nothing without its certificate; name that with --tls-cert")
+    return None
 
 
 def _reload(running: Config, read: Callable[[], Config]) -> tuple[WorkerSpec, SupervisionSettings]:

@@ -46,6 +46,10 @@ class ServerSettings:
         DEFAULT_INSTANCE, "name that same-host programs find the relay by", check=check_instance
     )
     engine: str = option("auto", "how frames are sent to viewers", choices=("auto", "asyncio"))
+    tls_cert: str = option(
+        "", "file with the TLS certificate, then the intermediate ones: serve https and wss"
+    )
+    tls_key: str = option("", "file with its key, when that is not in the same file")
     demo: bool = option(False, "also publish a test pattern as stream 'demo'")
     log_format: str = option("text", "how log lines are written", choices=FORMATS)
     log_level: str = option(

@@ -183,10 +183,13 @@ class Supervisor:
         except (RelayError, SystemExit) as exc:
             log.error("the configuration is not reloaded: %s", exc)
             return
-        log.info("%s: replacing all workers, one by one", asked_by)
         self._reloading = True
         self._notifier.reloading(time.monotonic_ns() // 1000)
-        self._fleet.roll(spec, supervision)
+        if self._fleet.renew_certificate(spec, supervision):
+            log.info("%s: all workers have the new TLS certificate; nothing else is new", asked_by)
+        else:
+            log.info("%s: replacing all workers, one by one", asked_by)
+            self._fleet.roll(spec, supervision)
 
     def _stop(self) -> None:
         self._stopping_since = time.monotonic()

@@ -21,6 +21,7 @@ import psutil
 from relay.auth import TokenAuthorizer
 from relay.restart_policy import Exit
 from relay.system import hand_over, hold_back_signals
+from workers.certificate import Certificate
 from workers.settings import Limits, ViewerSettings
 from workers.table import Column, WorkerRow, WorkerState
 
@@ -46,6 +47,7 @@ class WorkerSpec:
     authorizer: TokenAuthorizer
     log_level: str
     log_format: str = "text"
+    certificate: Certificate | None = None
 
 
 Target = Callable[..., object]
@@ -172,8 +174,12 @@ class WorkerProcess:
             return
         self.phase = Phase.DRAINING
         self.kill_at = time.monotonic() + deadline + KILL_GRACE
+        self.tell({"type": "drain", "deadline": deadline})
+
+    def tell(self, message: Mapping[str, object]) -> None:
+        """Send it a message, if it is there to read it."""
         with contextlib.suppress(OSError):
-            self.control.send_bytes(msgpack.packb({"type": "drain", "deadline": deadline}))
+            self.control.send_bytes(msgpack.packb(message))
 
     def kill(self, *, hung: bool = False) -> None:
         """Kill it now; its sentinel tells when it is gone."""

@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol
 
+from workers.certificate import Certificate
 from workers.ports import Authorizer, Pages
 from workers.settings import Limits, ViewerSettings
 
@@ -38,6 +39,7 @@ class WorkerContext:
         limits: what it accepts from strangers.
         viewer: how it treats viewers.
         engine: ``auto`` or ``asyncio``.
+        certificate: for TLS; None: connections are plain.
     """
 
     instance: str
@@ -50,3 +52,4 @@ class WorkerContext:
     limits: Limits
     viewer: ViewerSettings
     engine: str = "auto"
+    certificate: Certificate | None = None

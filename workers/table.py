@@ -84,6 +84,9 @@ class Column(IntEnum):
     KEY_REQUESTS = 37
     FULL = 38
     """1 while the worker takes no connections for want of descriptors or memory."""
+    REFUSED_TLS = 39
+    CERTIFICATE_EXPIRES = 40
+    """Unix time in seconds; 0: no TLS."""
     # What viewers report; see `workers.viewer_reports`.
     VIEWER_DECODED = 64
     VIEWER_DROPPED = 65

@@ -13,10 +13,12 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from websockets.frames import CloseCode
@@ -24,6 +26,7 @@ from websockets.frames import CloseCode
 from bus.doorbell import open_doorbell, open_ringer
 from bus.reclaim import reclaim
 from workers.acceptor import Acceptor
+from workers.certificate import Certificate, server_context
 from workers.connection import Connection, Services
 from workers.context import WorkerContext
 from workers.control import ControlPipe
@@ -34,6 +37,7 @@ from workers.router import StreamRouter
 from workers.services import StreamServices
 from workers.settings import ViewerSettings
 from workers.table import ENGINES, Column, WorkerState, WorkerTable
+from workers.tls import TlsLayer
 
 __all__ = ["run_worker"]
 
@@ -88,7 +92,11 @@ class _Worker:
         self._bell = open_doorbell(context.instance)
         self._ringer = open_ringer(context.instance)
         self._deadlines = Deadlines(time.monotonic())
-        self._engine = choose_engine(context.engine)
+        # TLS is made above the loop's transports, which alone can then send.
+        self._engine = choose_engine("asyncio" if context.certificate else context.engine)
+        self._tls: ssl.SSLContext | None = None
+        if context.certificate is not None:
+            self._take_certificate(context.certificate)
         self._streams = StreamServices(
             context.instance,
             bell=self._bell,
@@ -146,6 +154,13 @@ class _Worker:
     def _controlled(self, message: dict[str, Any]) -> None:
         if message["type"] == "drain":
             self._drain(float(message["deadline"]))
+        elif message["type"] == "certificate":
+            self._take_certificate(Certificate(message["pem"], message["expires"]))
+
+    def _take_certificate(self, certificate: Certificate) -> None:
+        """For connections from now on; those that are open keep theirs."""
+        self._tls = server_context(certificate)
+        self._row[Column.CERTIFICATE_EXPIRES] = certificate.expires
 
     def _abandoned(self) -> None:
         """The supervisor is gone: leave, and clear away what it can no longer."""
@@ -179,7 +194,7 @@ class _Worker:
         """Give the socket to the loop; whatever fails here is about this peer alone."""
         try:
             _tune(sock, self._context.viewer)
-            await self._loop.connect_accepted_socket(lambda: connection, sock)
+            await self._loop.connect_accepted_socket(lambda: self._protocol_of(connection), sock)
         except OSError as exc:
             log.debug("%s left before it was served: %s", connection, exc)
             self._row.add(Column.ACCEPT_ERRORS)
@@ -188,6 +203,16 @@ class _Worker:
         else:
             if self._draining:
                 connection.close(CloseCode.SERVICE_RESTART, _STOPPING)
+
+    def _protocol_of(self, connection: Connection) -> asyncio.Protocol:
+        """What the loop gives a connection's bytes to."""
+        if self._tls is None:
+            return connection
+        return TlsLayer(self._tls, connection, partial(self._tls_failed, connection))
+
+    def _tls_failed(self, connection: Connection, why: str) -> None:
+        self._row.add(Column.REFUSED_TLS)
+        log.debug("%s does not get through with TLS: %s", connection, why)
 
     def _closed(self, connection: Connection) -> None:
         if connection not in self._connections:

@@ -17,7 +17,9 @@ from tests.deploy.files import DEPLOY, adapted, program, run
 from tests.relay.factories import stream_info, worker_stats
 from workers.settings import ViewerSettings
 
-SHOWN = metrics_text([worker_stats({"engine": 1})], [stream_info()]).decode()
+SHOWN = metrics_text(
+    [worker_stats({"engine": 1, "certificate_expires": 1})], [stream_info()]
+).decode()
 METRIC = re.compile(r"\brelay_[a-z_]+")
 
 

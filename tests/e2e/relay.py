@@ -18,7 +18,7 @@ from workers.table import WorkerState, WorkerStats
 
 __all__ = ["Relay", "Reply"]
 
-_READY: Final = re.compile(r"^relay-supervisor .* ready on http://([^/]+):(\d+)/$", re.M)
+_READY: Final = re.compile(r"^relay-supervisor .* ready on https?://([^/]+):(\d+)/$", re.M)
 _TAIL_LINES: Final = 60
 _STOP_LIMIT: Final = 40.0
 

@@ -90,5 +90,13 @@ def test_every_column_that_counts_is_shown(column: Column) -> None:
     internal = {"BELL"}
     shown = {entry[2] for entry in (*metrics._GAUGES, *metrics._COUNTERS)}
     shown |= {each for entry in metrics._LABELLED for each in entry[3].values()}
-    shown |= {*LATENCY_COLUMNS, Column.LATENCY_US}
+    shown |= {*LATENCY_COLUMNS, Column.LATENCY_US, Column.CERTIFICATE_EXPIRES}
     assert (column in shown) is not (column.name in identity | internal)
+
+
+def test_the_certificate_that_ends_first() -> None:
+    """Workers differ for a moment after a renewal; without TLS there is none."""
+    name = "relay_certificate_expiry_timestamp_seconds"
+    rows = [worker_stats({"slot": n, "certificate_expires": at}) for n, at in enumerate((0, 9, 5))]
+    assert f"\n{name} 5.0\n" in metrics_text(rows, []).decode()
+    assert name not in metrics_text(rows[:1], []).decode()

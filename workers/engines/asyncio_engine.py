@@ -21,13 +21,14 @@ from collections.abc import Collection
 from workers.engines.interface import Channel, Owner
 from workers.engines.proactor_channel import ProactorChannel
 from workers.engines.transport_channel import TransportChannel
+from workers.tls import TlsLayer
 
 __all__ = ["AsyncioEngine", "transport_channel"]
 
 
 def transport_channel(transport: asyncio.Transport, owner: Owner) -> TransportChannel:
     """The channel of a transport of the running loop."""
-    if sys.platform == "win32":
+    if sys.platform == "win32" and not isinstance(transport, TlsLayer):
         if isinstance(asyncio.get_running_loop(), asyncio.ProactorEventLoop):
             return ProactorChannel(transport, owner)
     return TransportChannel(transport, owner)
