@@ -65,6 +65,7 @@ class Kind(IntEnum):
     STREAM = 1
     DIRECTORY = 2
     WORKERS = 3
+    VIEWERS = 4
 
 
 class State(IntEnum):

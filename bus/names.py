@@ -4,6 +4,7 @@ Every shared-memory object of an instance is named here and nowhere else::
 
     relay@<instance>@directory          who wants to hear of new streams
     relay@<instance>@workers            statistics of a supervisor's workers
+    relay@<instance>@viewers@<pid>      those of one worker
     relay@<instance>@stream@<stream>    one ring
     relay@<instance>@bell@<id>          one reader's doorbell
 
@@ -28,6 +29,7 @@ __all__ = [
     "resolve_instance",
     "stream_object",
     "stream_of",
+    "viewers_object",
     "workers_object",
 ]
 
@@ -85,6 +87,11 @@ def directory_object(instance: str) -> str:
 def workers_object(instance: str) -> str:
     """Object name of the instance's table of workers."""
     return f"{instance_prefix(instance)}workers"
+
+
+def viewers_object(instance: str, pid: int) -> str:
+    """Object name of the viewers of the worker with this process id."""
+    return f"{instance_prefix(instance)}viewers@{pid}"
 
 
 def stream_object(instance: str, stream: str) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from bus.stream import StreamInfo
+from relay.viewers import Viewer
 from workers.table import Column, WorkerStats
 
-__all__ = ["streams_json", "workers_json"]
+__all__ = ["streams_json", "viewer_json", "workers_json"]
 
 
 def streams_json(streams: Iterable[StreamInfo]) -> dict[str, Any]:
@@ -41,6 +42,20 @@ def _stream(info: StreamInfo) -> dict[str, Any]:
         "frames": info.frames,
         "key_frames": info.key_frames,
         "bytes": info.bytes,
+    }
+
+
+def viewer_json(viewer: Viewer) -> dict[str, Any]:
+    """One of ``/api/viewers``; ``since`` is Unix time, ``lag`` is in seconds."""
+    row = viewer.row
+    return {
+        "id": str(viewer.id),
+        "worker": viewer.id.slot,
+        "stream": row.stream,
+        "address": row.address,
+        "since": round(row.since, 3),
+        "lag": round(row.lag, 3),
+        "skipped": {cause.value: count for cause, count in row.skipped.items()},
     }
 
 

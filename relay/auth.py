@@ -16,14 +16,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from relay.errors import AuthError
 from workers.ports import Action, Peer
 from workers.settings import option
 
-__all__ = ["AuthSettings", "Grant", "TokenAuthorizer", "TokenRule", "build_authorizer"]
+__all__ = [
+    "NO_ADMIN",
+    "AdminAuthorizer",
+    "AuthSettings",
+    "Grant",
+    "TokenAuthorizer",
+    "TokenRule",
+    "build_admin_authorizer",
+    "build_authorizer",
+]
 
 _EVERYTHING = ("*",)
 
@@ -88,6 +97,8 @@ class AuthSettings:
     view_token: str = option("", "token that may view every stream", secret=True)
     publish_token_file: str = option("", "file of tokens that may publish every stream")
     view_token_file: str = option("", "file of tokens that may view every stream")
+    admin_token: str = option("", "token of the admin API", secret=True)
+    admin_token_file: str = option("", "file of tokens of the admin API")
     tokens: tuple[TokenRule, ...] = field(default=(), metadata={"parse": parse_rules})
 
     def rules(self) -> list[TokenRule]:
@@ -142,6 +153,32 @@ class TokenAuthorizer:
         return None if any(fitting) else f"this token may not {action.value} this stream"
 
 
+@dataclass(frozen=True, slots=True)
+class AdminAuthorizer:
+    """Decides who may use the admin API."""
+
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def refusal(self, authorization: str) -> tuple[int, str] | None:
+        """None when allowed, else HTTP status and the reason in words for the peer.
+
+        Args:
+            authorization: the request's header, empty when there was none.
+        """
+        if not self.secrets:
+            return 403, "there is no admin token; start the relay with --admin-token-file"
+        scheme, _, given = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            return 401, "the admin token is needed: Authorization: Bearer ..."
+        token = given.strip().encode("utf-8", "surrogateescape")
+        fitting = [hmac.compare_digest(token, secret) for secret in self.secrets]
+        return None if any(fitting) else (401, "this is not the admin token")
+
+
+NO_ADMIN: Final = AdminAuthorizer()
+"""Nobody may."""
+
+
 def _refusal_without_tokens(peer: Peer) -> str | None:
     if peer.forwarded:
         return "publishing through a proxy needs a token, and none is configured here"
@@ -190,15 +227,33 @@ def build_authorizer(
         AuthError: a file that cannot be read, holds no token, or a token that cannot be sent
             in a header.
     """
-    grants = []
-    for rule in settings.rules():
-        secrets = _file_tokens(rule.token_file, read or _read) if rule.token_file else [rule.token]
-        for secret in secrets:
-            if not all("!" <= character <= "~" for character in secret):
-                where = f"file {rule.token_file!r}" if rule.token_file else "the configuration"
-                raise AuthError(f"a token in {where} has characters other than visible ASCII")
-            grants.append(Grant(secret.encode("ascii"), rule.streams, rule.allow))
-    return TokenAuthorizer(grants)
+    return TokenAuthorizer(
+        [
+            Grant(secret, rule.streams, rule.allow)
+            for rule in settings.rules()
+            for secret in _secrets(rule.token, rule.token_file, read or _read)
+        ]
+    )
+
+
+def build_admin_authorizer(
+    settings: AuthSettings, read: Callable[[str], str] | None = None
+) -> AdminAuthorizer:
+    """The same for the admin API. Raises the same."""
+    return AdminAuthorizer(
+        tuple(_secrets(settings.admin_token, settings.admin_token_file, read or _read))
+    )
+
+
+def _secrets(token: str, file: str, read: Callable[[str], str]) -> list[bytes]:
+    """A token, and those of a file; either may be empty."""
+    found = [token] if token else []
+    if file:
+        found += _file_tokens(file, read)
+    if not all("!" <= character <= "~" for secret in found for character in secret):
+        where = f"file {file!r}" if file else "the configuration"
+        raise AuthError(f"a token in {where} has characters other than visible ASCII")
+    return [secret.encode("ascii") for secret in found]
 
 
 def _read(name: str) -> str:

@@ -19,7 +19,7 @@ import dataclasses
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from relay.settings import SupervisionSettings
 from relay.worker_process import Phase, WorkerProcess, WorkerSpec
 from workers.gate import open_gates
 from workers.table import Column, WorkerTable
+from workers.viewer_table import remove_viewers
 
 __all__ = ["Fleet", "Spawn", "table_rows"]
 
@@ -57,6 +58,8 @@ class _Place:
     generation: int = 0
     restarts: int = 0
     recycle_after: float = 0.0
+    out: bool = False
+    """Whether an operator took its worker out."""
 
 
 @dataclass(slots=True)
@@ -134,16 +137,25 @@ class Fleet:
         times.extend(each.kill_at for each in self._alive)
         return min((at for at in times if at is not None), default=None)
 
-    def handle(self, readable: Container[Any]) -> None:
-        """Act on what became readable."""
+    def handle(self, readable: Container[Any]) -> list[dict[str, Any]]:
+        """Act on what became readable.
+
+        Returns:
+            What operators ask for, through a worker; see `relay.admin`.
+        """
+        asked: list[dict[str, Any]] = []
         for worker in list(self._alive):
             died = worker.sentinel in readable
             # Its last words come before its death.
             if died or worker.control in readable:
                 for message in worker.receive():
-                    self._on_message(worker, message)
+                    if message["type"] == "admin":
+                        asked.append(message)
+                    else:
+                        self._on_message(worker, str(message["type"]))
             if died:
                 self._on_death(worker)
+        return asked
 
     def advance(self, now: float) -> None:
         """Do what is due: restarts, kills, the next replacement."""
@@ -196,6 +208,38 @@ class Fleet:
         self._roll.queue = deque(place.number for place in self._places)
         self._advance_roll()
 
+    def tell(self, message: Mapping[str, object], to: tuple[int, int] | None = None) -> None:
+        """Send a message to all workers, or to that of a place and a generation."""
+        for worker in self._alive:
+            if to is None or to == (worker.slot, worker.generation):
+                worker.tell(message)
+
+    def restart(self, slot: int) -> None:
+        """Replace a worker, or fill the place of one that was taken out."""
+        place = self._places[slot]
+        if place.worker is not None and place.worker.phase is Phase.READY:
+            self._recycle(place.worker, "is to be restarted")
+        elif place.worker is None and place.out:
+            place.out = False
+            self._fill(place)
+
+    def take_out(self, slot: int) -> None:
+        """Drain a worker and leave its place empty until `restart` or `roll`."""
+        place = self._places[slot]
+        worker = place.worker
+        others = any(
+            each.worker is not None and each.worker.phase is Phase.READY and each is not place
+            for each in self._places
+        )
+        if worker is None or worker.phase is not Phase.READY or self._roll.place is place:
+            log.warning("worker %d is not taken out: it is not serving, or being replaced", slot)
+        elif not others:
+            log.warning("%s is not taken out: no other serves", worker)
+        else:
+            log.info("%s is taken out", worker)
+            place.out = True
+            worker.drain(self._spec.viewer.drain_timeout)
+
     def renew_certificate(self, spec: WorkerSpec, supervision: SupervisionSettings) -> bool:
         """Give workers a new certificate, if that is all that is new.
 
@@ -209,8 +253,7 @@ class Fleet:
         if supervision != self._supervision or self.rolling:
             return False
         self._spec = spec
-        for worker in self._alive:
-            worker.tell({"type": "certificate", "pem": new.pem, "expires": new.expires})
+        self.tell({"type": "certificate", "pem": new.pem, "expires": new.expires})
         return True
 
     def drain(self) -> None:
@@ -269,6 +312,7 @@ class Fleet:
         exit_ = worker.reap()
         if bell:
             remove_doorbell(self._spec.instance, bell)
+        remove_viewers(self._spec.instance, worker.pid)
         self._alive.remove(worker)
         self._free_rows.add(worker.row.index)
         # The others may have been waiting for this one to accept the next connection.
@@ -301,6 +345,7 @@ class Fleet:
             # Proven to start: from now on every worker is started with these.
             self._spec = roll.on_trial
         roll.predecessor, place.worker = place.worker, successor
+        place.out = False
         if roll.predecessor is None:
             roll.place = None
         else:
@@ -325,7 +370,7 @@ class Fleet:
                 self._refill(place, exit_)
         elif worker is place.worker:
             place.worker = None
-            if roll.place is not place:
+            if roll.place is not place and not place.out:
                 self._refill(place, exit_)
 
     def _refill(self, place: _Place, exit_: Exit) -> None:

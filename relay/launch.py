@@ -12,6 +12,8 @@ import errno
 import logging
 import socket
 import sys
+from collections.abc import Mapping
+from functools import partial
 from typing import Final, NoReturn
 
 import msgpack
@@ -61,12 +63,13 @@ def let_signals_in(control: Control) -> None:
         control: where a replacement is asked for.
     """
 
-    def ask_for_replacement() -> None:
-        # The pipe is closed when this worker drains already.
-        with contextlib.suppress(OSError, ValueError):
-            control.send_bytes(msgpack.packb({"type": "recycle"}))
+    own_signals(partial(_send, control, {"type": "recycle"}))
 
-    own_signals(ask_for_replacement)
+
+def _send(control: Control, message: Mapping[str, object]) -> None:
+    # The pipe is closed when this worker drains already.
+    with contextlib.suppress(OSError, ValueError):
+        control.send_bytes(msgpack.packb(message))
 
 
 def _run(spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control: Control) -> int:
@@ -80,7 +83,9 @@ def _run(spec: WorkerSpec, slot: int, row: int, listener: socket.socket, control
             listener=listener,
             control=control,
             authorizer=spec.authorizer,
-            pages=RelayPages(spec.instance, row, spec.authorizer),
+            pages=RelayPages(
+                spec.instance, row, spec.authorizer, admin=spec.admin, ask=partial(_send, control)
+            ),
             limits=spec.limits,
             viewer=spec.viewer,
             engine=spec.engine,

@@ -1,4 +1,4 @@
-"""Plain HTTP: the pages, the JSON, the metrics and the probes.
+"""Plain HTTP: the pages, the JSON, the metrics, the probes, and the admin API.
 
 Called in a worker's loop, so nothing waits and nothing is computed more often than it can
 matter: a look at all streams is kept for ten times as long as it took, at most a second.
@@ -16,8 +16,10 @@ from bus.directory import list_streams
 from bus.errors import InvalidName
 from bus.names import check_stream
 from bus.stream import StreamInfo
+from relay.admin import AdminApi, Ask
 from relay.api import streams_json, workers_json
 from relay.assets import COMMON_HEADERS, find_asset, load_assets
+from relay.auth import NO_ADMIN, AdminAuthorizer
 from relay.metrics import CONTENT_TYPE, metrics_text
 from workers.ports import Action, Authorizer, PageRequest, PageResponse, Peer
 from workers.table import Column, WorkerState, WorkerTable
@@ -40,6 +42,8 @@ class RelayPages:
         row: int,
         authorizer: Authorizer,
         clock: Callable[[], float] = time.monotonic,
+        admin: AdminAuthorizer = NO_ADMIN,
+        ask: Ask = lambda message: None,
     ) -> None:
         """Prepare everything that does not change.
 
@@ -48,6 +52,8 @@ class RelayPages:
             row: this worker's row in the table.
             authorizer: who may view.
             clock: monotonic seconds.
+            admin: who may use the admin API.
+            ask: sends a message to the supervisor.
 
         Raises:
             BusError: when the instance's worker table cannot be read.
@@ -58,6 +64,7 @@ class RelayPages:
         self._table = WorkerTable.attach(instance)
         self._own = self._table.row(row)
         self._assets = load_assets()
+        self._admin = AdminApi(instance, self._table, admin, ask)
         self._seen: list[StreamInfo] = []
         self._seen_until = 0.0
         self._routes: Mapping[str, Callable[[PageRequest], PageResponse]] = {
@@ -73,6 +80,9 @@ class RelayPages:
         route = self._routes.get(request.path)
         if route is not None:
             return route(request)
+        response = self._admin.respond(request)
+        if response is not None:
+            return response
         response = self._file(request.path)
         return None if response is None else _if_changed(request, response)
 

@@ -19,7 +19,7 @@ from bus.keeper import StreamKeeper
 from bus.reclaim import reclaim
 from bus.segment import VOLATILE
 from relay import logs
-from relay.auth import build_authorizer
+from relay.auth import build_admin_authorizer, build_authorizer
 from relay.certificates import load_certificate
 from relay.config import Config
 from relay.demo_process import DemoProcess
@@ -101,6 +101,7 @@ def _spec_of(config: Config) -> WorkerSpec:
         log_level=config.server.log_level,
         log_format=config.server.log_format,
         certificate=_certificate(config.server),
+        admin=build_admin_authorizer(config.auth),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -112,7 +112,8 @@ class Supervisor:
         if not readable.isdisjoint(self._context.signals.sources):
             for request in self._context.signals.read():
                 self._on_request(request)
-        self._fleet.handle(readable)
+        for asked in self._fleet.handle(readable):
+            self._on_admin(asked)
         demo = self._demo
         now = time.monotonic()
         if demo is not None:
@@ -174,6 +175,23 @@ class Supervisor:
             # its parent passes it on.
             log.warning("%s: stopping at once", request.name)
             self._kill_all()
+
+    def _on_admin(self, asked: Mapping[str, Any]) -> None:
+        """What an operator asked a worker for; the worker has looked whether it makes sense."""
+        if self._stopping_since is not None:
+            return
+        match asked["do"]:
+            case "reload":
+                self._reload("admin API")
+            case "restart":
+                self._fleet.restart(asked["slot"])
+            case "drain":
+                self._fleet.take_out(asked["slot"])
+            case "kick":
+                message = {"type": "kick", "viewer": asked["viewer"]}
+                self._fleet.tell(message, (asked["slot"], asked["generation"]))
+            case "stop":
+                self._fleet.tell({"type": "stop", "stream": asked["stream"]})
 
     def _reload(self, asked_by: str) -> None:
         if self._stopping_since is not None:

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import msgpack
 import multiprocess
 import psutil
 
-from relay.auth import TokenAuthorizer
+from relay.auth import NO_ADMIN, AdminAuthorizer, TokenAuthorizer
 from relay.restart_policy import Exit
 from relay.system import hand_over, hold_back_signals
 from workers.certificate import Certificate
@@ -48,6 +48,7 @@ class WorkerSpec:
     log_level: str
     log_format: str = "text"
     certificate: Certificate | None = None
+    admin: AdminAuthorizer = NO_ADMIN
 
 
 Target = Callable[..., object]
@@ -147,20 +148,20 @@ class WorkerProcess:
         """Seconds since it was started."""
         return time.monotonic() - self.started
 
-    def receive(self) -> list[str]:
-        """Types of the messages that wait in its pipe.
+    def receive(self) -> list[dict[str, Any]]:
+        """The messages that wait in its pipe; each has a ``type``.
 
         Closes the pipe at its end; the death that follows is told by the sentinel.
         """
-        types = []
+        messages: list[dict[str, Any]] = []
         try:
             while not self.control.closed and self.control.poll(0):
                 message = msgpack.unpackb(self.control.recv_bytes(_MESSAGE_BYTES))
-                if isinstance(message, dict):
-                    types.append(str(message.get("type")))
+                if isinstance(message, dict) and "type" in message:
+                    messages.append(message)
         except (EOFError, OSError, ValueError):
             self.control.close()
-        return types
+        return messages
 
     def mark_ready(self) -> None:
         """It accepts connections."""

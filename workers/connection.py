@@ -39,6 +39,7 @@ from workers.request import HttpRequest, http_request
 from workers.responses import text_response
 from workers.settings import Limits, ViewerSettings
 from workers.table import Column, WorkerRow
+from workers.viewer_id import ViewerId
 
 __all__ = ["Connection", "Router", "Services", "Session"]
 
@@ -161,7 +162,9 @@ class Connection(asyncio.Protocol):
         """What log lines about it say beside their words."""
         fields: dict[str, str | int] = {"address": self.address}
         if self.role is not None:
-            fields["stream"], who, fields[who] = self.role
+            row = self._services.row
+            fields["stream"], who, number = self.role
+            fields[who] = str(ViewerId(row[Column.SLOT], row[Column.GENERATION], number))
         return fields
 
     @property

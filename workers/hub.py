@@ -23,6 +23,7 @@ from workers.engines.interface import Channel, Engine
 from workers.settings import ViewerSettings
 from workers.table import Column, WorkerRow
 from workers.viewer import SkipCause, ViewerPosition, ViewerState
+from workers.viewer_table import ViewerEntry
 from workers.window import FrameWindow, WindowFrame
 
 __all__ = ["Hub", "HubViewer"]
@@ -35,6 +36,8 @@ _KEY_REQUEST_INTERVAL: Final = 0.5
 """Seconds between two requests of this worker for a key frame that somebody waits for."""
 _LATE_KEY_REQUEST_INTERVAL: Final = 2.0
 """The same where it only lets a late viewer skip: key frames cost everybody else bytes."""
+_LOOK_INTERVAL: Final = 1.0
+"""Seconds between two looks at how far viewers are behind, for people to read."""
 _SILENCE: Final = 1.0
 """Seconds without a record after which the publisher's lock is looked at."""
 
@@ -50,6 +53,7 @@ class HubViewer(Protocol):
     """What a hub knows of a viewer."""
 
     channel: Channel
+    entry: ViewerEntry
     position: ViewerPosition
     raw: bool
 
@@ -72,6 +76,7 @@ class Hub:
         "_last_record",
         "_live",
         "_metadata",
+        "_next_look",
         "_row",
         "_scheduled",
         "_settings",
@@ -111,6 +116,7 @@ class Hub:
         self._live = False
         self._last_record = time.monotonic()
         self._last_key_request = 0.0
+        self._next_look = 0.0
         self._scheduled = False
         self._trouble = ""
 
@@ -203,6 +209,7 @@ class Hub:
     def _count_skips(self, viewer: HubViewer) -> None:
         for cause, count in viewer.position.take_skipped().items():
             self._row.add(_SKIP_COLUMN[cause], count)
+            viewer.entry.skip(cause, count)
 
     def _want_key(self, now: float, interval: float = _KEY_REQUEST_INTERVAL) -> None:
         if self._live and now - self._last_key_request >= interval:
@@ -344,6 +351,10 @@ class Hub:
             # Out of descriptors, for example: nobody rings when that has passed.
             self._last_record = now
             self.pump()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_INTERVAL
+            for viewer in self.viewers:
+                viewer.entry.behind(viewer.position.lag(self.window, now))
         if self._live and any(viewer.position.needs_key for viewer in self.viewers):
             self._want_key(now)
         elif self._live and any(viewer.position.late for viewer in self.viewers):

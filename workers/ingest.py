@@ -7,6 +7,7 @@ viewers wait for it to return.
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from websockets.frames import CloseCode
@@ -23,21 +24,27 @@ from workers.table import Column
 
 __all__ = ["IngestSession"]
 
+log = logging.getLogger(__name__)
+
 _FIRST_LIMIT: Final = 65_536
 """Bytes of the largest message before the hello has been accepted."""
 
 
 class IngestSession:
-    """One remote publisher."""
+    """One remote publisher.
+
+    Attributes:
+        stream: what it publishes.
+    """
 
     __slots__ = (
         "_channel",
         "_connection",
         "_key_asked",
         "_publisher",
-        "_stream",
         "_streams",
         "_takeover",
+        "stream",
     )
 
     _channel: Channel
@@ -47,7 +54,7 @@ class IngestSession:
     ) -> None:
         self._streams = streams
         self._connection = connection
-        self._stream = stream
+        self.stream = stream
         self._takeover = takeover
         self._publisher: Publisher | None = None
         self._key_asked = False
@@ -106,13 +113,13 @@ class IngestSession:
             self._streams.row.add(Column.PUBLISHERS)
             self._streams.ingest.add(self)
             self._connection.accept_messages_of(self._streams.limits.max_publish_message)
-        self._channel.control(messages.ok(self._stream, self._publisher.epoch))
+        self._channel.control(messages.ok(self.stream, self._publisher.epoch))
         self._channel.control(messages.ping())
 
     def _publish(self, hello: messages.PublisherHello) -> Publisher:
         try:
             return Publisher(
-                self._stream,
+                self.stream,
                 codec=hello.codec,
                 width=hello.width,
                 height=hello.height,
@@ -158,6 +165,11 @@ class IngestSession:
         if publisher is not None and publisher.key_requested and not self._key_asked:
             self._key_asked = True
             self._channel.control(messages.KEY_REQUEST)
+
+    def stop(self, reason: str) -> None:
+        """End the stream, whatever its publisher thinks of it."""
+        log.info("%s: %s", self._connection, reason)
+        self._connection.close(CloseCode.POLICY_VIOLATION, reason)
 
     def _measure_clock(self, t0: int, t1: int) -> None:
         """From our ping's time and the publisher's answer: how far its clock is ahead."""

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Action", "Authorizer", "PageRequest", "PageResponse", "Pages", "Peer"]
+__all__ = ["ADMIN_PREFIX", "Action", "Authorizer", "PageRequest", "PageResponse", "Pages", "Peer"]
+
+
+ADMIN_PREFIX: Final = "/api/admin/"
+"""What an operator does is a POST to a path below this; all else is read."""
 
 
 class Action(Enum):
@@ -51,19 +55,21 @@ class Authorizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One GET (or HEAD) that is no WebSocket handshake.
+    """One request that is no WebSocket handshake.
 
     Attributes:
         path: path without query, percent-decoded.
         query: first value of each query parameter.
         headers: names in lower case.
         peer: who is asking.
+        method: ``GET``, ``HEAD``, or ``POST``.
     """
 
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     peer: Peer
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)

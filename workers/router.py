@@ -20,7 +20,7 @@ from workers.connection import Connection, Session
 from workers.engines.interface import Channel
 from workers.errors import PeerError
 from workers.ingest import IngestSession
-from workers.ports import Action, Authorizer, PageRequest, Pages, Peer
+from workers.ports import ADMIN_PREFIX, Action, Authorizer, PageRequest, Pages, Peer
 from workers.request import HttpRequest
 from workers.responses import page_response, text_response
 from workers.services import StreamServices
@@ -101,10 +101,11 @@ class StreamRouter:
         except PeerError as error:
             return RefusedSession(connection, error)
         who = "viewer" if action is Action.VIEW else "publisher"
-        connection.role = (stream, who, next(self._ids))
+        number = next(self._ids)
+        connection.role = (stream, who, number)
         if action is Action.VIEW:
             raw = query.get("format") == "raw"
-            return ViewerSession(self._streams, connection, stream, raw=raw)
+            return ViewerSession(self._streams, connection, stream, raw=raw, number=number)
         takeover = query.get("takeover", "0") not in ("", "0", "false")
         return IngestSession(self._streams, connection, stream, takeover=takeover)
 
@@ -120,12 +121,13 @@ class StreamRouter:
         return stream
 
     def _page(self, request: HttpRequest, path: str, query: dict[str, str], peer: Peer) -> Response:
-        if request.method not in ("GET", "HEAD"):
+        acts = request.method == "POST" and path.startswith(ADMIN_PREFIX)
+        if request.method not in ("GET", "HEAD") and not acts:
             self._streams.row.add(Column.REFUSED_REQUEST)
             response = text_response(405, f"{request.method} is not served here; use GET")
             response.headers["Allow"] = "GET, HEAD"
             return response
-        page = self._pages.respond(PageRequest(path, query, request.headers, peer))
+        page = self._pages.respond(PageRequest(path, query, request.headers, peer, request.method))
         if page is None:
             self._streams.row.add(Column.REFUSED_REQUEST)
             return text_response(404, "there is no such page; the streams are listed at /")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Final, Protocol
 
@@ -17,6 +18,7 @@ from workers.hub import Hub, HubViewer
 from workers.ports import Action
 from workers.settings import Limits, ViewerSettings
 from workers.table import Column, WorkerRow
+from workers.viewer_table import ViewerTable
 
 __all__ = ["StreamServices"]
 
@@ -27,10 +29,19 @@ _LINGER: Final = 2.0
 ring again costs more than all else about a viewer, and who reloads a page is back at once."""
 
 
-class Ticking(Protocol):
-    """Something that wants to be called a few times a second."""
+class RemotePublisher(Protocol):
+    """What a worker does with a publisher that sends to it."""
+
+    stream: str
 
     def tick(self) -> None: ...
+    def stop(self, reason: str) -> None: ...
+
+
+class Watcher(HubViewer, Protocol):
+    """What a worker does with a viewer."""
+
+    def kick(self, reason: str) -> None: ...
 
 
 class StreamServices:
@@ -42,6 +53,7 @@ class StreamServices:
         limits: what it accepts from strangers.
         settings: how it treats viewers.
         ingest: remote publishers that are sending to this worker.
+        viewers: everybody who watches through this worker, by number.
     """
 
     def __init__(
@@ -58,7 +70,9 @@ class StreamServices:
         self.row = row
         self.limits = limits
         self.settings = settings
-        self.ingest: set[Ticking] = set()
+        self.ingest: set[RemotePublisher] = set()
+        self.viewers: dict[int, Watcher] = {}
+        self._viewer_table = ViewerTable(instance, os.getpid(), limits.max_viewers)
         self._bell = bell
         self._engine = engine
         self._loop = asyncio.get_running_loop()
@@ -91,11 +105,13 @@ class StreamServices:
                 Column.REFUSED_LIMIT,
             )
 
-    def join(self, stream: str, viewer: HubViewer) -> Hub:
+    def join(self, stream: str, viewer: Watcher, number: int, address: str) -> Hub:
         """The stream's hub, with ``viewer`` in it."""
         hub = self._hubs.get(stream)
         if hub is None:
             hub = self._open_hub(stream)
+        viewer.entry = self._viewer_table.join(number, stream, address)
+        self.viewers[number] = viewer
         self.row.add(Column.VIEWERS)
         hub.add(viewer)
         return hub
@@ -118,10 +134,12 @@ class StreamServices:
         self._hubs[stream] = self._by_token[token] = hub
         return hub
 
-    def leave(self, hub: Hub, viewer: HubViewer) -> None:
+    def leave(self, hub: Hub, viewer: Watcher, number: int) -> None:
         """Take a viewer out; a hub that stays without viewers is closed in a while."""
         self.row.add(Column.VIEWERS, -1)
+        del self.viewers[number]
         hub.remove(viewer)
+        self._viewer_table.leave(viewer.entry)
         if not hub.viewers:
             self._unwatched[hub] = time.monotonic()
 
@@ -133,6 +151,16 @@ class StreamServices:
             elif left <= left_before:
                 del self._unwatched[hub], self._hubs[hub.stream], self._by_token[hub.token]
                 hub.close()
+
+    def kick(self, number: int, reason: str) -> None:
+        """Close a viewer, if it has not left meanwhile."""
+        if number in self.viewers:
+            self.viewers[number].kick(reason)
+
+    def stop_stream(self, stream: str, reason: str) -> None:
+        """Close a stream's publisher, if it sends to this worker."""
+        for publisher in [each for each in self.ingest if each.stream == stream]:
+            publisher.stop(reason)
 
     def rung(self, tokens: set[int]) -> None:
         """The doorbell rang with these tokens."""
@@ -161,6 +189,7 @@ class StreamServices:
             hub.close()
         self._hubs.clear()
         self._by_token.clear()
+        self._viewer_table.close()
         self._directory.readers.release(self._news)
         self._directory.remove_if_unused()
         self._directory.close()

@@ -93,6 +93,13 @@ class ViewerPosition:
             return window.latest_key is not None and window.latest_key >= self._wait_from
         return self.state is ViewerState.LIVE and self.position < window.edge
 
+    def lag(self, window: FrameWindow, now: float) -> float:
+        """Seconds that the frame it is due next has waited for it."""
+        if self.state is not ViewerState.LIVE or self.position >= window.edge:
+            return 0.0
+        oldest = max(self.position, window.base)
+        return max(0.0, now - max(window[oldest].arrived, self._since))
+
     def join(self, window: FrameWindow, now: float, *, first: int = 0) -> None:
         """Start, or start again after all frames became void, with the newest key frame.
 

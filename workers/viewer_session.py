@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from websockets.frames import CloseCode
@@ -15,8 +16,11 @@ from workers.services import StreamServices
 from workers.table import Column
 from workers.viewer import ViewerPosition
 from workers.viewer_reports import ViewerReports
+from workers.viewer_table import ViewerEntry
 
 __all__ = ["ViewerSession"]
+
+log = logging.getLogger(__name__)
 
 
 class ViewerSession:
@@ -24,6 +28,7 @@ class ViewerSession:
 
     Attributes:
         channel: its way out.
+        entry: its row in shared memory.
         position: its place in the stream.
         raw: whether it gets bare payloads.
     """
@@ -31,22 +36,32 @@ class ViewerSession:
     __slots__ = (
         "_connection",
         "_hub",
+        "_number",
         "_reports",
         "_stream",
         "_streams",
         "channel",
+        "entry",
         "position",
         "raw",
     )
 
     channel: Channel
+    entry: ViewerEntry
 
     def __init__(
-        self, streams: StreamServices, connection: Connection, stream: str, *, raw: bool
+        self,
+        streams: StreamServices,
+        connection: Connection,
+        stream: str,
+        *,
+        raw: bool,
+        number: int,
     ) -> None:
         self._streams = streams
         self._connection = connection
         self._stream = stream
+        self._number = number
         self._hub: Hub | None = None
         # Made when it first reports.
         self._reports: ViewerReports | None = None
@@ -55,8 +70,9 @@ class ViewerSession:
 
     def opened(self, channel: Channel) -> None:
         """The handshake is done: join the stream."""
+        log.debug("%s watches", self._connection)
         self.channel = channel
-        self._hub = self._streams.join(self._stream, self)
+        self._hub = self._streams.join(self._stream, self, self._number, self._connection.address)
 
     def channel_idle(self) -> None:
         """The last frame is out: go on with what is due now."""
@@ -67,7 +83,12 @@ class ViewerSession:
         """The connection is gone."""
         hub, self._hub = self._hub, None
         if hub is not None:
-            self._streams.leave(hub, self)
+            self._streams.leave(hub, self, self._number)
+
+    def kick(self, reason: str) -> None:
+        """Close it; a player does not come back from this."""
+        log.info("%s: %s", self._connection, reason)
+        self._connection.close(CloseCode.POLICY_VIOLATION, reason)
 
     def message(self, data: bytes) -> None:
         """What the player has to say.

@@ -44,6 +44,7 @@ __all__ = ["run_worker"]
 log = logging.getLogger(__name__)
 
 _STOPPING: Final = "this worker is stopping"
+_BY_OPERATOR: Final = "closed by the operator"
 _SURPLUS_LIMIT: Final = 64
 """Connections beyond their address's limit that are told so at a time; more are just closed."""
 _ORPHAN_DRAIN: Final = 2.0
@@ -156,6 +157,10 @@ class _Worker:
             self._drain(float(message["deadline"]))
         elif message["type"] == "certificate":
             self._take_certificate(Certificate(message["pem"], message["expires"]))
+        elif message["type"] == "kick":
+            self._streams.kick(message["viewer"], _BY_OPERATOR)
+        elif message["type"] == "stop":
+            self._streams.stop_stream(message["stream"], _BY_OPERATOR)
 
     def _take_certificate(self, certificate: Certificate) -> None:
         """For connections from now on; those that are open keep theirs."""

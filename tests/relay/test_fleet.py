@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import os
@@ -15,6 +16,7 @@ from relay.fleet import MIB, Fleet, table_rows
 from relay.restart_policy import Exit
 from relay.settings import SupervisionSettings
 from relay.worker_process import Phase, WorkerProcess, WorkerSpec
+from workers.certificate import Certificate
 from workers.settings import Limits, ViewerSettings
 from workers.table import Column, WorkerRow, WorkerState, WorkerTable
 
@@ -57,12 +59,16 @@ class FakeProcess:
         self.memory = 0
         self.drained: list[float] = []
         self.killed: list[bool] = []
-        self.messages: list[str] = []
+        self.messages: list[dict[str, Any]] = []
+        self.told: list[Any] = []
         self.exit = Exit(0, ready=False)
 
-    def receive(self) -> list[str]:
+    def receive(self) -> list[dict[str, Any]]:
         messages, self.messages = self.messages, []
         return messages
+
+    def tell(self, message: Any) -> None:
+        self.told.append(message)
 
     def mark_ready(self) -> None:
         self.phase = Phase.READY
@@ -105,7 +111,7 @@ class Harness:
         return process  # type: ignore[return-value]
 
     def say(self, process: FakeProcess, message: str) -> None:
-        process.messages.append(message)
+        process.messages.append({"type": message})
         self.fleet.handle({process.control})
 
     def ready(self, *processes: FakeProcess) -> None:
@@ -200,7 +206,7 @@ class TestDeath:
         for _ in range(5):
             harness.fleet.advance(EVER)
             process = harness.new()
-            process.messages = ["ready"]
+            process.messages = [{"type": "ready"}]
             # Ready and dead within one look: it did start.
             process.exit = Exit(1, ready=True)
             harness.fleet.handle({process.sentinel, process.control})
@@ -406,3 +412,67 @@ class TestStop:
         harness.die(new)
         harness.fleet.advance(EVER)
         assert len(harness.made) == 3
+
+
+class TestOperators:
+    def test_a_worker_that_is_taken_out_leaves_its_place_empty(self, harness: Harness) -> None:
+        first, second = harness.made
+        harness.fleet.take_out(0)
+        assert first.drained == [7.0] and not second.drained
+        harness.die(first, 0)
+        harness.fleet.advance(EVER)
+        assert len(harness.made) == 2
+        harness.fleet.take_out(1)
+        assert not second.drained, "the last one stays"
+        harness.fleet.restart(0)
+        assert harness.new().slot == 0
+
+    def test_one_that_dies_after_its_return_is_replaced_again(self, harness: Harness) -> None:
+        first, _ = harness.made
+        harness.fleet.take_out(0)
+        harness.die(first, 0)
+        harness.fleet.restart(0)
+        again = harness.new()
+        harness.ready(again)
+        harness.die(again)
+        harness.fleet.advance(EVER)
+        assert harness.new().slot == 0
+
+    def test_a_restart_brings_the_successor_first(self, harness: Harness) -> None:
+        first, _ = harness.made
+        harness.fleet.restart(0)
+        harness.fleet.advance(NEVER)
+        successor = harness.new()
+        assert successor.slot == 0 and not first.drained
+        harness.ready(successor)
+        assert first.drained
+
+    def test_messages_reach_the_generation_that_is_meant(self, harness: Harness) -> None:
+        first, second = harness.made
+        harness.fleet.tell({"type": "kick"}, (0, 1))
+        harness.fleet.tell({"type": "kick"}, (1, 2))
+        harness.fleet.tell({"type": "stop"})
+        assert first.told == [{"type": "kick"}, {"type": "stop"}]
+        assert second.told == [{"type": "stop"}]
+
+    def test_what_is_asked_of_the_owner_is_handed_on(self, harness: Harness) -> None:
+        worker = harness.made[0]
+        asked = {"type": "admin", "do": "reload"}
+        worker.messages.append(asked)
+        assert harness.fleet.handle({worker.control}) == [asked]
+
+    def test_only_a_new_certificate_is_handed_to_workers_as_they_are(
+        self, harness: Harness
+    ) -> None:
+        worker = harness.made[0]
+        old = dataclasses.replace(spec("old"), certificate=Certificate(b"1"))
+        new = dataclasses.replace(old, certificate=Certificate(b"2", 9))
+        renew = harness.fleet.renew_certificate
+        assert not renew(old, SUPERVISION), "there was no TLS before"
+        harness.fleet._spec = old
+        assert not renew(old, SUPERVISION), "nothing is new"
+        assert not renew(dataclasses.replace(new, engine="x"), SUPERVISION)
+        assert not renew(new, dataclasses.replace(SUPERVISION, crash_limit=9))
+        assert not worker.told
+        assert renew(new, SUPERVISION)
+        assert worker.told == [{"type": "certificate", "pem": b"2", "expires": 9}]

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def table(instance: str) -> Iterator[WorkerTable]:
 def make(instance: str, table: WorkerTable) -> Iterator[Callable[..., RelayPages]]:
     made: list[RelayPages] = []
 
-    def make(authorizer: TokenAuthorizer = OPEN, **arguments: Callable[[], float]) -> RelayPages:
+    def make(authorizer: TokenAuthorizer = OPEN, **arguments: Any) -> RelayPages:
         made.append(RelayPages(instance, 1, authorizer, **arguments))
         return made[-1]
 

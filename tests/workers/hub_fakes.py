@@ -16,6 +16,7 @@ from workers.engines.interface import Channel
 from workers.settings import ViewerSettings
 from workers.table import Column
 from workers.viewer import ViewerPosition
+from workers.viewer_table import ViewerEntry
 
 __all__ = ["FakeChannel", "FakeEngine", "FakeRow", "FakeSubscription", "FakeViewer", "Stage"]
 
@@ -130,6 +131,7 @@ class FakeViewer:
     def __init__(self, stage: Stage, *, raw: bool = False) -> None:
         self.raw = raw
         self.position = ViewerPosition(0.0)
+        self.entry = ViewerEntry(memoryview(bytearray(1024)).cast("Q"), 0)
         self.fake = FakeChannel(lambda: stage.hub.advance(self))
         self.channel: Channel = self.fake
 
