@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,16 +45,22 @@ def find_chromium(chosen: str | None) -> str:
     raise ValueError("--browsers: no Chromium was found; install one or name it with --chromium")
 
 
-def browsers_main(executable: str, url: str, count: int, pipe: Pipe) -> None:
-    """Run in a process of its own; anything that comes by ``pipe``, or its end, stops it."""
+def browsers_main(executable: str, urls: Sequence[str], pipe: Pipe) -> None:
+    """Run in a process of its own; anything that comes by ``pipe``, or its end, stops it.
+
+    Args:
+        executable: of Chromium.
+        urls: one for each page.
+        pipe: takes, once a second, what each page's player says.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Chromium's own sandbox does not work for root.
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     flags = [*_FLAGS, *["--no-sandbox"] * root]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=flags)
-        pages = [browser.new_page() for _ in range(count)]
-        for page in pages:
+        pages = [browser.new_page() for _ in urls]
+        for page, url in zip(pages, urls, strict=True):
             page.goto(url, wait_until="commit")
         while not pipe.poll(_LOOK):
             found: list[dict[str, Any] | None] = []

@@ -14,6 +14,7 @@ from typing import Final
 __all__ = ["Histogram"]
 
 _GROWTH: Final = math.log(1.02)
+_BUCKETS: Final = 1 / _GROWTH
 
 
 class Histogram:
@@ -21,28 +22,35 @@ class Histogram:
 
     Attributes:
         counts: how many values each bucket holds; fit for sending to another process.
-        count: how many values there are.
     """
 
-    __slots__ = ("count", "counts")
+    __slots__ = ("counts",)
 
     def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
-        self.count = 0
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return self.counts.total()
 
     def add(self, value: float) -> None:
         """Count a value."""
-        self.counts[round(math.log(value) / _GROWTH) if value > 1.0 else 0] += 1
-        self.count += 1
+        self.counts[int(math.log(value) * _BUCKETS + 0.5) if value > 1.0 else 0] += 1
 
     def merge(self, counts: Mapping[int, int]) -> None:
         """Add the buckets of another histogram."""
         self.counts.update(counts)
-        self.count += sum(counts.values())
+
+    def since(self, before: Histogram) -> Histogram:
+        """What was counted after ``before``, which was this one's state then."""
+        later = Histogram()
+        later.merge(self.counts - before.counts)
+        return later
 
     def percentile(self, percent: float) -> float | None:
         """The value below which so many percent lie; None when there are no values."""
-        if not self.count:
+        if not self.counts:
             return None
         wanted = max(1, math.ceil(self.count * percent / 100))
         for bucket in sorted(self.counts):

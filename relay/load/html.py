@@ -1,44 +1,49 @@
-"""The report as one HTML file that needs nothing else. Pure.
-
-Bokeh draws it: it is a quarter of the size of its peers when put into the file, and its plots
-share one time axis, so that zooming into one shows the same seconds of all.
-"""
+"""The report as one HTML file that needs nothing else. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any, Final
 
 from bokeh.embed import components
-from bokeh.models import DataRange1d, HoverTool
-from bokeh.plotting import figure
 from bokeh.resources import Resources
 
+from relay.load.plots import plots
 from relay.load.report import browser_line
 from relay.load.thresholds import METRICS
 
 __all__ = ["report_html"]
 
-_COLOURS: Final = ("#2f7de1", "#e08a00", "#d92d20", "#1f9d6b", "#8350d6", "#0e8f9c", "#7a6a53")
+_FIRST: Final = ("connected", "p50", "p95", "p99", "paint", "join", "freeze", "outage")
+"""Metrics that are read first; the others follow."""
 _STYLE: Final = """
 :root { color-scheme: light; }
-body { max-width: 1240px; margin: 0 auto; padding: 28px 24px 60px; background: #f4f6f8;
+body { max-width: 1280px; margin: 0 auto; padding: 28px 24px 60px; background: #f4f6f8;
   color: #14181d; font: 15px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; }
 h1 { margin: 0; font-size: 22px; overflow-wrap: anywhere; }
+h2 { margin: 26px 0 8px; font-size: 16px; }
 p { margin: 2px 0 18px; color: #53606e; }
 .verdict { display: inline-block; margin: 14px 0 6px; padding: 6px 16px; border-radius: 8px;
   color: #fff; font-weight: 650; background: #1f8a5b; }
 .verdict.failed { background: #d92d20; }
-.note { padding: 10px 14px; border-left: 4px solid #e08a00; background: #fff6e5; color: #5c3b00; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 12px;
+.note, .incident { padding: 10px 14px; border-left: 4px solid #e08a00; background: #fff6e5;
+  color: #5c3b00; margin: 0 0 10px; }
+.incident { border-color: #d92d20; background: #fdeceb; color: #6b1710; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(185px, 1fr)); gap: 12px;
   margin: 16px 0; }
-.card, .plot { padding: 12px 14px; border: 1px solid #dce1e7; border-radius: 10px;
+.card, .plot, table { padding: 12px 14px; border: 1px solid #dce1e7; border-radius: 10px;
   background: #fff; }
 .card b { display: block; font-size: 22px; font-variant-numeric: tabular-nums; }
-.card span { color: #53606e; font-size: 13px; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(520px, 1fr)); gap: 12px; }
-ul { margin: 0 0 18px; padding-left: 20px; }
+.card span { color: #53606e; font-size: 13px; display: block; line-height: 1.35; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr));
+  gap: 12px; }
+.plot { min-width: 0; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 14px; }
+th { text-align: left; font-weight: 600; color: #53606e; }
+th, td { padding: 3px 14px 3px 0; vertical-align: top; overflow-wrap: anywhere; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+tr.broken td { color: #b3261e; }
 """
 
 
@@ -48,12 +53,9 @@ def report_html(report: dict[str, Any]) -> str:
     Args:
         report: what `report.report_json` gives.
     """
-    plots = list(_plots(report))
-    script, boxes = components(plots)
+    charts = list(plots(report))
+    script, boxes = components(charts) if charts else ("", ())
     library = Resources("inline", components=["bokeh"]).render_js()
-    verdict = "Passed" if report["passed"] else "Failed: " + ", ".join(report["broken"])
-    limited = report["generator_limited"]
-    note = f"<p class=note>The load generator was the limit: {escape(limited)}.</p>"
     drawn = "".join(f"<div class=plot>{box}</div>" for box in boxes)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -61,95 +63,114 @@ def report_html(report: dict[str, Any]) -> str:
 <title>Load test of {escape(report["url"])}</title>
 <style>{_STYLE}</style>{library}</head><body>
 <h1>{escape(report["url"])}</h1>
-<div class="verdict{"" if report["passed"] else " failed"}">{escape(verdict)}</div>
-<p>{report["viewers"]:,} viewers in {report["processes"]} processes, \
-{_length(report):.0f} s{", ended by the user" if report["interrupted"] else ""}</p>
-{note if limited else ""}
+{_verdict(report)}
+<p>{_subtitle(report)}</p>
+{"".join(_notes(report))}
 <div class=cards>{"".join(_cards(report))}</div>
-{_list(f"{count:,} times: {reason}" for reason, count in report["reasons"].items())}
-{_list(f"browser {n}: {browser_line(each)}" for n, each in enumerate(report["browsers"]))}
-{_list(f"at {event['at']:.0f} s: {event['what']}" for event in report["events"])}
-<div class=plots>{drawn}</div>{script}</body></html>
+<div class=plots>{drawn}</div>
+{"".join(_tables(report))}
+{script}</body></html>
 """
 
 
-def _length(report: dict[str, Any]) -> float:
-    return float(report["samples"][-1]["at"]) if report["samples"] else 0.0
+def _verdict(report: dict[str, Any]) -> str:
+    limit = report["limit"]
+    if limit is not None:
+        words = f"Limit: {limit['words']}"
+    elif report["passed"]:
+        words = "Passed"
+    else:
+        words = "Failed: " + ", ".join(report["broken"])
+    failed = "" if report["passed"] else " failed"
+    return f'<div class="verdict{failed}">{escape(words)}</div>'
 
 
-def _cards(report: dict[str, Any]) -> Iterable[str]:
-    for name, value in report["metrics"].items():
+def _subtitle(report: dict[str, Any]) -> str:
+    length = report["samples"][-1]["at"] if report["samples"] else 0.0
+    parts = [escape(report["conditions"]["viewers"]), f"{length:.0f} s"]
+    if report["browsers"]:
+        parts.append(f"{len(report['browsers'])} real browsers")
+    if report["interrupted"]:
+        parts.append("ended by the user")
+    return ", ".join(parts)
+
+
+def _notes(report: dict[str, Any]) -> Iterator[str]:
+    if report["generator_limited"]:
+        words = escape(report["generator_limited"])
+        yield f"<div class=note>The load generator was the limit: {words}.</div>"
+    for each in report["incidents"]:
+        yield f"<div class=incident>At {each['at']:.1f} s: {escape(each['words'])}</div>"
+
+
+def _cards(report: dict[str, Any]) -> Iterator[str]:
+    values = report["metrics"]
+    for name in [*_FIRST, *(name for name in values if name not in _FIRST)]:
         unit, meaning = METRICS[name]
-        number = "-" if value is None else f"{value:,.1f} {unit}" if unit else f"{value:,}"
+        value = values[name]
+        if value is None:
+            continue
+        number = f"{value:,.1f} {unit}" if unit else f"{value:,}"
         yield f"<div class=card><span>{name}</span><b>{number}</b><span>{meaning}</span></div>"
 
 
-def _list(items: Iterable[str]) -> str:
-    found = "".join(f"<li>{escape(item)}</li>" for item in items)
-    return f"<ul>{found}</ul>" if found else ""
-
-
-def _plots(report: dict[str, Any]) -> Iterable[Any]:
-    samples = report["samples"]
-    at = [sample["at"] for sample in samples]
-    slots = sorted({row["slot"] for sample in samples for row in sample["workers"]})
-
-    def of(name: str) -> list[Any]:
-        return [sample[name] for sample in samples]
-
-    def by_worker(name: str, scale: float = 1.0) -> dict[str, list[float | None]]:
-        return {
-            f"worker {slot}": [_of_slot(sample["workers"], slot, name, scale) for sample in samples]
-            for slot in slots
-        }
-
-    span = DataRange1d()
-    charts: Sequence[tuple[str, dict[str, list[Any]]]] = (
-        ("Frames a second, all viewers", {"frames/s": of("fps")}),
-        ("Capture to arrival, ms", {name: of(name) for name in ("p50", "p95", "p99")}),
-        ("Viewers", {"connected": of("connected"), "frozen": of("frozen")}),
-        ("Viewers of each worker", by_worker("viewers")),
-        ("Processors used by each worker", by_worker("cpu")),
-        ("Memory of each worker, MiB", by_worker("rss", 1 / 2**20)),
-        ("Processors used by the load generator", {"processors": of("generator_cpu")}),
+def _tables(report: dict[str, Any]) -> Iterator[str]:
+    limit = report["limit"]
+    if limit is not None:
+        yield _table(
+            "Levels",
+            ("viewers", "frames/s", "p99 ms", "relay CPU", "generator CPU", "result"),
+            (_level(each) for each in limit["levels"]),
+        )
+    yield _table(
+        "Events", ("at", "what"), ((f"{e['at']:.1f} s", e["what"]) for e in report["events"])
     )
-    for title, series in charts:
-        plot = _figure(title, x_axis_label="seconds", x_range=span)
-        for (name, values), colour in zip(series.items(), _COLOURS * 10, strict=False):
-            numbers = [float("nan") if value is None else value for value in values]
-            plot.line(at, numbers, legend_label=name, color=colour, line_width=2)
-        marks = [event["at"] for event in report["events"]]
-        plot.vspan(x=marks, line_dash="dashed", line_color="#777777")
-        if series:
-            plot.add_layout(plot.legend[0], "right")
-            plot.legend.click_policy = "hide"
-            plot.legend.border_line_alpha = 0
-        plot.y_range.start = 0
-        yield plot
-    values = [value for value, _ in report["latency_ms"]]
-    counts = [count for _, count in report["latency_ms"]]
-    plot = _figure("How many frames took how long", x_axis_label="ms", x_axis_type="log")
-    left = [max(value * 0.99, 1e-3) for value in values]
-    right = [max(value * 1.01, 1.1e-3) for value in values]
-    plot.quad(top=counts, bottom=0, left=left, right=right, color=_COLOURS[0])
-    yield plot
-
-
-def _of_slot(rows: Iterable[dict[str, Any]], slot: int, name: str, scale: float) -> float | None:
-    """A worker's number; of two that overlap, the newer one's."""
-    found = [float(row[name]) * scale for row in rows if row["slot"] == slot]
-    return found[-1] if found else None
-
-
-def _figure(title: str, **options: Any) -> Any:
-    plot = figure(
-        title=title,
-        height=270,
-        sizing_mode="stretch_width",
-        tools="xpan,xwheel_zoom,box_zoom,reset,save",
-        **options,
+    yield _table(
+        "What went wrong",
+        ("times", "what"),
+        ((f"{count:,}", why) for why, count in report["reasons"].items()),
     )
-    plot.add_tools(HoverTool(tooltips=[("at", "$x{0.0}"), ("value", "$y{0,0.0}")]))
-    plot.toolbar.logo = None
-    plot.toolbar.autohide = True
-    return plot
+    yield _table(
+        "Browsers",
+        ("", "its player's account", "without a new picture"),
+        (
+            (f"browser {n}", browser_line(each), f"{frozen} s")
+            for n, (each, frozen) in enumerate(
+                zip(report["browsers"], report["browser_freezes"], strict=False)
+            )
+        ),
+    )
+    if len(report["kinds"]) > 1:
+        yield _table(
+            "Kinds of viewers",
+            ("kind", "connected", "frames", "skipped", "lost"),
+            (
+                (kind, *(f"{sums[name]:,}" for name in ("connected", "frames", "skipped", "lost")))
+                for kind, sums in report["kinds"].items()
+            ),
+        )
+    ways = {way: n for sums in report["kinds"].values() for way, n in sums["left"].items()}
+    yield _table("Left and came anew", ways, [[f"{n:,}" for n in ways.values()]] if ways else [])
+    yield _table("Conditions", ("", ""), report["conditions"].items())
+
+
+def _level(level: dict[str, Any]) -> Sequence[str]:
+    p99 = level["values"]["p99"]
+    return (
+        f"{level['viewers']:,}",
+        f"{level['fps']:,.0f}",
+        "-" if p99 is None else f"{p99:,.1f}",
+        f"{level['relay_cpu']:.2f}",
+        f"{level['generator_cpu']:.2f}",
+        ", ".join(level["broken"]) or "held",
+    )
+
+
+def _table(title: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    if not body:
+        return ""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
+    return f"<h2>{escape(title)}</h2><table><tr>{head}</tr>{body}</table>"

@@ -2,77 +2,131 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from relay.load.run import Result
-from relay.load.samples import in_ms
-from relay.load.thresholds import METRICS, Threshold
+from relay.load.diagnosis import Diagnosis, diagnose
+from relay.load.incidents import incidents
+from relay.load.metrics import metrics, percentile, total
+from relay.load.mix import Kind
+from relay.load.plan import Plan
+from relay.load.result import Limit, Result
+from relay.load.thresholds import METRICS
 
-__all__ = ["browser_line", "generator_limited", "lines", "metrics", "report_json"]
-
-_BUSY = 0.9
-_LATE = 0.25
-
-
-def metrics(result: Result) -> dict[str, float | None]:
-    """The value of each metric of `thresholds`."""
-    counts = result.counts
-    all_frames = counts.frames + counts.skipped
-    return {
-        "p50": in_ms(counts.latency_us, 50),
-        "p95": in_ms(counts.latency_us, 95),
-        "p99": in_ms(counts.latency_us, 99),
-        "paint": _paint(result.paint_ms),
-        "connected": counts.connected,
-        "frames": counts.frames,
-        "freeze": counts.freeze,
-        "refused": counts.refused,
-        "lost": counts.lost,
-        "invalid": counts.invalid,
-        "skipped": 100 * counts.skipped / all_frames if all_frames else 0.0,
-    }
-
-
-def _paint(values: Sequence[float]) -> float | None:
-    return sorted(values)[math.ceil(len(values) * 0.95) - 1] if values else None
-
-
-def generator_limited(result: Result, processes: int) -> str:
-    """Why the numbers say less of the relay than of the generator; empty when they do not."""
-    if result.died:
-        return f"{result.died} of its processes died"
-    busy = sum(s.generator_cpu > _BUSY * processes for s in result.timeline.samples)
-    if busy * 2 > len(result.timeline.samples):
-        return "its processes used all of their processors; give it more with --processes"
-    if max((s.lag for s in result.timeline.samples), default=0.0) > _LATE:
-        return "its processes were late by more than 250 ms at times; this host is too busy"
-    return ""
+__all__ = ["browser_line", "limit_line", "lines", "report_json"]
 
 
 def report_json(
-    result: Result, url: str, processes: int, broken: Sequence[Threshold]
+    result: Result, plan: Plan, host: Mapping[str, str], network_gbps: float = 0.0
 ) -> dict[str, Any]:
-    """Everything that was found, for `json.dumps`."""
+    """Everything that was found, for `json.dumps`.
+
+    Args:
+        host: conditions of this host, by name.
+        network_gbps: speed of this host's network; 0: unknown.
+    """
+    values = metrics(result.kinds, result.outages, result.paint_ms)
+    everybody = total(result.kinds)
+    samples = result.timeline.samples
+    found = diagnose(
+        samples,
+        everybody.reasons,
+        local=plan.local,
+        died=result.died,
+        network_gbps=network_gbps,
+    )
+    broken = [str(each) for each in plan.fail_if if each.broken_by(values)]
+    if result.limit is not None:
+        # Thresholds were for its levels, and breaking one was the aim.
+        broken = [] if result.limit.best else ["no level held"]
+    happened = incidents(result.outages, result.started_us)
+    watching = result.kinds.get(Kind.WATCHING)
     return {
-        "url": url,
-        "viewers": result.asked,
-        "processes": processes,
+        "url": plan.target.shown,
+        "viewers": plan.viewers,
         "interrupted": result.interrupted,
         "passed": not broken,
-        "broken": [str(each) for each in broken],
-        "metrics": metrics(result),
+        "broken": broken,
+        "metrics": values,
         "units": {name: unit for name, (unit, _) in METRICS.items()},
-        "generator_limited": generator_limited(result, processes),
-        "reasons": dict(result.counts.reasons.most_common()),
+        "generator_limited": found.resource if found.generator else "",
+        "limit": _limit(result.limit),
+        "kinds": {
+            kind: {
+                "connected": counts.connected,
+                "frames": counts.frames,
+                "skipped": counts.skipped,
+                "lost": counts.lost,
+                "left": dict(counts.left),
+            }
+            for kind, counts in result.kinds.items()
+            if plan.mix.share(Kind(kind))
+        },
+        "reasons": dict(everybody.reasons.most_common()),
+        "incidents": [{**asdict(each), "words": str(each)} for each in happened],
         "browsers": result.browsers,
+        "browser_freezes": result.freezes,
+        "paint_ms": {str(p): percentile(result.paint_ms, p) for p in (50, 95, 99)},
         "events": [asdict(each) for each in result.timeline.events],
         "latency_ms": [
-            [round(value / 1000, 3), count] for value, count in result.counts.latency_us.bars()
+            [round(value / 1000, 3), count]
+            for value, count in (watching.latency_us.bars() if watching else ())
         ],
-        "samples": [asdict(each) for each in result.timeline.samples],
+        "conditions": {**_conditions(result, plan), **host},
+        "samples": [asdict(each) for each in samples],
+    }
+
+
+def _limit(limit: Limit | None) -> dict[str, Any] | None:
+    return None if limit is None else {**asdict(limit), "words": limit_line(limit)}
+
+
+def limit_line(limit: Limit) -> str:
+    """What a search for the limit found, in a sentence."""
+    broke = [level.viewers for level in limit.levels if level.broken]
+    end = "" if limit.complete else " (the search was ended early)"
+    if not limit.levels:
+        return "no level was measured"
+    if not broke:
+        return f"at least {limit.best:,} viewers: every level held, nothing ran out{end}"
+    why = _because(limit.diagnosis)
+    lowest = min(broke)
+    words = ", ".join(next(each.broken for each in limit.levels if each.viewers == lowest))
+    if not limit.best:
+        return f"not even {lowest:,} viewers held: {words}; {why}{end}"
+    if limit.diagnosis.generator:
+        return f"at least {limit.best:,} viewers; at {lowest:,} {words}, but {why}{end}"
+    return f"{limit.best:,} viewers; at {lowest:,} {words}: {why}{end}"
+
+
+def _because(diagnosis: Diagnosis) -> str:
+    if diagnosis.generator:
+        return f"the relay is not to blame: what ran out were {diagnosis.resource}"
+    return diagnosis.resource or "nothing that can be seen from here ran out"
+
+
+def _conditions(result: Result, plan: Plan) -> dict[str, str]:
+    relay = result.relay
+    mix = {"slow": plan.mix.slow, "hidden": plan.mix.hidden, "half-open": plan.mix.half_open}
+    odd = ", ".join(f"{share:.0%} {name}" for name, share in mix.items() if share)
+    streams = [row for row in relay.streams if row["name"] in plan.streams]
+    seen = "; ".join(
+        f"{row['name']}: {row['codec']}, {row['fps']:.0f} frames/s, "
+        f"{row['bitrate'] / 1e6:.1f} Mbit/s"
+        for row in streams[:3]
+    )
+    return {
+        "command": plan.command,
+        "relay": f"{len(relay.workers)} workers, engine {relay.engine}, "
+        + ("on this host" if plan.local else "on another host")
+        if relay.answers
+        else "of unknown kind: it tells nothing of its workers",
+        "streams": (f"published by this test: {plan.publish}" if plan.publish else seen)
+        or "unknown",
+        "viewers": f"{plan.viewers:,} in {plan.processes} processes"
+        + (f", {odd}" if odd else "")
+        + (f", {plan.churn:g} a second leave and come anew" if plan.churn else ""),
     }
 
 
@@ -80,11 +134,15 @@ def browser_line(stats: dict[str, Any] | None) -> str:
     """What one browser's player said last."""
     if stats is None:
         return "said nothing"
-    shown = {name: stats[name] for name in ("decoded", "dropped", "skips", "reconnects")}
-    words = ", ".join(f"{value} {name}" for name, value in shown.items())
-    first = stats["firstFrameMs"]
+    shown = {name: stats[name] for name in ("decoded", "dropped", "reconnects")}
+    words = ", ".join(f"{value:,} {name}" for name, value in shown.items())
+    causes = stats.get("skipsByCause") or {}
+    skips = ", ".join(f"{count:,} by {cause}" for cause, count in causes.items() if count)
+    words += f", {stats['skips']:,} skips" + (f" ({skips})" if skips else "")
+    first, late = stats["firstFrameMs"], stats["latencyMs"]
     start = "no picture" if first is None else f"first picture after {first:.0f} ms"
-    return f"{stats['state']}, {stats['fps']:.1f} fps, {words}, {start}"
+    paint = "" if late is None else f", {late:.0f} ms to paint"
+    return f"{stats['state']}, {stats['fps']:.1f} fps, {words}, {start}{paint}"
 
 
 def lines(report: dict[str, Any]) -> list[str]:
@@ -94,10 +152,37 @@ def lines(report: dict[str, Any]) -> list[str]:
         unit, meaning = METRICS[name]
         number = "-" if value is None else f"{value:,.1f}" if unit else f"{value:,}"
         found.append(f"  {name:10} {number:>14} {unit:2}  {meaning}")
+    for kind, sums in report["kinds"].items():
+        if kind != Kind.WATCHING:
+            found.append(
+                f"  {kind}: {sums['connected']:,} connected, {sums['frames']:,} frames, "
+                f"{sums['skipped']:,} skipped, {sums['lost']:,} lost"
+            )
+        if sums["left"]:
+            ways = ", ".join(f"{count:,} by {way}" for way, count in sums["left"].items())
+            found.append(f"  left and came anew: {ways}")
     found += [f"  {count:>6} x {reason}" for reason, count in report["reasons"].items()]
-    found += [f"  at {event['at']:.0f} s: {event['what']}" for event in report["events"]]
+    found += [f"  at {each['at']:.0f} s: {each['what']}" for each in report["events"]]
+    found += [f"  at {each['at']:.1f} s: {each['words']}" for each in report["incidents"]]
     if report["generator_limited"]:
         found.append(f"  the load generator was the limit: {report['generator_limited']}")
     found += [f"  browser {n}: {browser_line(each)}" for n, each in enumerate(report["browsers"])]
-    verdict = "PASSED" if report["passed"] else "FAILED: " + ", ".join(report["broken"])
-    return [f"{report['url']}, {report['viewers']} viewers", *found, verdict]
+    if report["limit"] is not None:
+        found += _levels(report["limit"]["levels"])
+        found.append(f"LIMIT: {report['limit']['words']}")
+    else:
+        broken = ", ".join(report["broken"])
+        found.append("PASSED" if report["passed"] else f"FAILED: {broken}")
+    return [f"{report['url']}, {report['viewers']:,} viewers", *found]
+
+
+def _levels(levels: Sequence[dict[str, Any]]) -> list[str]:
+    rows = []
+    for level in levels:
+        p99 = level["values"]["p99"]
+        rows.append(
+            f"  {level['viewers']:>7,} viewers  {level['fps']:>9,.0f} frames/s  "
+            f"p99 {'-' if p99 is None else f'{p99:,.1f} ms':>10}  relay {level['relay_cpu']:.2f} "
+            f"generator {level['generator_cpu']:.2f} CPU  {', '.join(level['broken']) or 'held'}"
+        )
+    return rows

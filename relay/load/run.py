@@ -1,188 +1,279 @@
-"""One load test: starts the viewers' processes, looks at them and at the relay, ends them."""
+"""One load test: starts its processes, looks at them and at the relay, ends them."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import signal
 import time
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
-import multiprocess
-from multiprocess.connection import wait
+import psutil
 
-from relay.load.counts import Counts
+from relay.load.children import Children
+from relay.load.counts import Counts, SwarmReport
+from relay.load.metrics import total
+from relay.load.mix import Kind
 from relay.load.pipe import Pipe
-from relay.load.samples import Sample, Timeline
-from relay.load.swarm import SwarmSettings, swarm_main
-from relay.load.target import Target
+from relay.load.plan import Plan
+from relay.load.publishers import PublisherReport, PublisherSettings, publishers_main
+from relay.load.relay_watch import RelayWatch
+from relay.load.result import Result
+from relay.load.samples import Generator, Sample
+from relay.load.swarm import Crowd, SwarmSettings, swarm_main
 
-__all__ = ["Result", "run"]
+__all__ = ["CannotPublish", "Look", "Run", "run"]
 
 _LOOK: Final = 1.0
-_ASK_LIMIT: Final = 0.5
-_END_LIMIT: Final = 5.0
+_PUBLISH_LIMIT: Final = 20.0
 
 
-class Result:
-    """What a run found.
+class CannotPublish(Exception):
+    """Test streams are refused, or nobody takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there is to show, once a second.
 
     Attributes:
-        counts: sums over all viewers, at the end.
-        timeline: the run over time.
-        peak: most viewers that were connected at once.
-        asked: viewers that were asked for.
-        died: viewers' processes that ended by themselves.
-        interrupted: whether the user ended it.
-        browsers: what each browser's player said last; None: nothing.
-        paint_ms: capture to paint, once a second from each of them.
+        plan: what was asked for.
+        phase: what is going on, in words.
+        asked: viewers that there are to be now.
+        sample: the last second.
+        counts: sums over all viewers.
+        result: everything so far.
     """
 
-    def __init__(self, asked: int) -> None:
-        self.counts = Counts()
-        self.timeline = Timeline()
-        self.peak = 0
-        self.asked = asked
-        self.died = 0
-        self.interrupted = False
-        self.browsers: list[dict[str, Any] | None] = []
-        self.paint_ms: list[float] = []
-
-    def note_browsers(self, said: list[dict[str, Any] | None]) -> None:
-        """Take what the players say now."""
-        self.browsers = said
-        self.paint_ms += [
-            each["latencyMs"] for each in said if each and each["latencyMs"] is not None
-        ]
+    plan: Plan
+    phase: str
+    asked: int
+    sample: Sample
+    counts: Counts
+    result: Result
 
 
-def run(
-    target: Target,
-    token: str,
-    *,
-    viewers: int,
-    processes: int,
-    duration: float,
-    ramp: float,
-    browsers: int,
-    chromium: str,
-    show: Callable[[Sample, Counts], None],
-) -> Result:
+Show = Callable[[Look], None]
+
+
+def run(plan: Plan, script: Callable[[Run], None], show: Show) -> Result:
     """Test, and return what was found; Ctrl-C ends it early.
 
     Args:
-        browsers: pages with the real player.
-        chromium: program that shows them.
+        plan: what was asked for.
+        script: sets the load and watches, until the test is over.
         show: called about once a second.
+
+    Raises:
+        CannotPublish: when test streams are asked for and cannot be published.
     """
-    result = Result(viewers)
-    context = multiprocess.get_context("spawn")
-    shares = [viewers // processes + (n < viewers % processes) for n in range(processes)]
-    pipes: list[Pipe] = []
-    children = []
-    latest: dict[Pipe, Counts] = {}
-    screen: Pipe | None = None
     # Also where it was started with Ctrl-C ignored, as scripts start programs in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    test = Run(plan, show)
     try:
-        if browsers:
+        test.start()
+        script(test)
+    except KeyboardInterrupt:
+        test.result.interrupted = True
+    finally:
+        # A second Ctrl-C must not keep the report from being written.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        test.stop()
+    return test.result
+
+
+class Run:
+    """A test that runs. Use `run`.
+
+    Attributes:
+        plan: what was asked for.
+        result: what it has found so far.
+        phase: shown to the user.
+    """
+
+    def __init__(self, plan: Plan, show: Show) -> None:
+        self.plan = plan
+        self.result = Result()
+        self.phase = ""
+        self._show = show
+        self._children = Children()
+        self._swarms: list[Pipe] = []
+        self._latest: dict[Pipe, SwarmReport] = {}
+        self._lag = 0.0
+        self._cpu_before: dict[Pipe, float] = {}
+        self._publishers: PublisherReport | None = None
+        self._relay = RelayWatch(plan.target, plan.token, local=plan.local)
+        self._asked = 0
+        self._start = self._last = 0.0
+
+    # Beginning and end.
+
+    def start(self) -> None:
+        """Start everything but viewers.
+
+        Raises:
+            CannotPublish: see there.
+        """
+        plan = self.plan
+        if plan.publish is not None:
+            self._publish()
+        for place in range(plan.processes):
+            paths = tuple(plan.target.view_path(name) for name in plan.streams)
+            settings = SwarmSettings(
+                target=plan.target,
+                paths=paths,
+                token=plan.token,
+                mix=plan.mix,
+                churn=plan.churn,
+                clocks=plan.clocks,
+                place=place,
+                processes=plan.processes,
+            )
+            self._swarms.append(self._children.start(swarm_main, settings))
+        while len(self._latest) < len(self._swarms) and not self._children.died:
+            self._hear(1.0)
+        if plan.browsers:
             from relay.load.browsers import browsers_main
 
-            screen, theirs = context.Pipe()
-            page = target.watch_url(token)
-            child = context.Process(target=browsers_main, args=(chromium, page, browsers, theirs))
-            child.start()
-            theirs.close()
-            children.append(child)
-        for share in shares:
-            settings = SwarmSettings(
-                target.host, target.port, target.path, target.secure, token, share, ramp
-            )
-            ours, theirs = context.Pipe()
-            child = context.Process(target=swarm_main, args=(settings, theirs), daemon=True)
-            child.start()
-            theirs.close()
-            pipes.append(ours)
-            children.append(child)
-        _watch(target, token, result, pipes, screen, latest, duration, show)
-    except KeyboardInterrupt:
-        result.interrupted = True
-    finally:
-        for pipe in [*pipes, *([screen] if screen else [])]:
-            with contextlib.suppress(OSError):
-                pipe.send("stop")
-            pipe.close()
-        for child in children:
-            child.join(_END_LIMIT)
-            if child.is_alive():
-                child.kill()
-                child.join()
-    return result
+            pages = [
+                plan.target.watch_url(plan.streams[n % len(plan.streams)], plan.token)
+                for n in range(plan.browsers)
+            ]
+            self._children.start(browsers_main, plan.chromium, pages)
+        self.result.relay = self._relay.look()
+        self._relay.start()
+        psutil.cpu_percent()
+        self._start = self._last = time.monotonic()
+        self.result.started_us = time.time_ns() // 1000
 
+    def _publish(self) -> None:
+        plan, wanted = self.plan, self.plan.publish
+        assert wanted is not None
+        urls = tuple(plan.target.publish_url(name) for name in wanted.names)
+        settings = PublisherSettings(wanted, urls, plan.token, plan.browsers > 0)
+        self._children.start(publishers_main, settings)
+        deadline = time.monotonic() + _PUBLISH_LIMIT
+        while self._publishers is None or self._publishers.live < len(wanted.names):
+            self._hear(1.0)
+            said = self._publishers
+            if said is not None and said.failure:
+                raise CannotPublish(said.failure)
+            if time.monotonic() > deadline or self._children.died:
+                raise CannotPublish(f"{plan.target.shown}: the relay does not take {wanted}")
 
-def _watch(
-    target: Target,
-    token: str,
-    result: Result,
-    pipes: list[Pipe],
-    screen: Pipe | None,
-    latest: dict[Pipe, Counts],
-    duration: float,
-    show: Callable[[Sample, Counts], None],
-) -> None:
-    alive = list(pipes)
-    while len(latest) < len(pipes) and alive:
-        _collect(alive, latest, result, 1.0)
-    start = time.monotonic()
-    due = start + _LOOK
-    while alive and time.monotonic() < start + duration:
-        _collect(alive, latest, result, max(0.0, due - time.monotonic()))
-        if time.monotonic() < due:
-            continue
-        due += _LOOK
-        if screen is not None:
-            screen = _listen(screen, result)
-        counts = Counts()
-        for each in latest.values():
-            counts.add(each)
-        result.counts = counts
-        result.peak = max(result.peak, counts.connected)
-        rows = _workers(target, token)
-        show(result.timeline.look(time.monotonic() - start, counts, rows), counts)
+    def stop(self) -> None:
+        """End everything; what viewers say at last counts."""
+        self.result.died = self._children.died
+        self._relay.stop()
+        # Viewers before publishers, whose end they would take for an outage.
+        for _, said in self._children.stop(self._swarms):
+            if isinstance(said, SwarmReport):
+                self.result.outages += said.outages
+        self._children.end()
 
+    # Load.
 
-def _listen(screen: Pipe, result: Result) -> Pipe | None:
-    """Take what the browsers said; None when they are gone."""
-    try:
-        while screen.poll():
-            result.note_browsers(screen.recv())
-    except (EOFError, OSError):
-        result.died += 1
-        return None
-    return screen
+    def crowd(self, viewers: int, over: float) -> None:
+        """Let so many viewers be there, in so many seconds."""
+        self._asked = viewers
+        count = len(self._swarms)
+        for place, pipe in enumerate(self._swarms):
+            share = viewers // count + (place < viewers % count)
+            self._children.tell(pipe, Crowd(share, over))
 
+    # Looking.
 
-def _collect(
-    alive: list[Pipe], latest: dict[Pipe, Counts], result: Result, patience: float
-) -> None:
-    for pipe in wait(alive, patience):
-        try:
-            latest[pipe] = pipe.recv()
-        except (EOFError, OSError):
-            alive.remove(pipe)
-            result.died += 1
+    @property
+    def alive(self) -> bool:
+        """Whether there is anybody to watch."""
+        return self._children.alive
 
+    @property
+    def died(self) -> int:
+        """Processes of the generator that ended by themselves."""
+        return self._children.died
 
-def _workers(target: Target, token: str) -> list[dict[str, Any]]:
-    """The relay's own account; nothing when it is no relay of ours or does not answer."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(target.workers_url, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=_ASK_LIMIT) as answer:
-            rows: list[dict[str, Any]] = json.load(answer)["workers"]
-            return [row for row in rows if {"slot", "pid", "viewers", "cpu", "rss"} <= row.keys()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
+    @property
+    def kinds(self) -> dict[str, Counts]:
+        """Sums by kind of viewer, as of the last look; never changed afterwards."""
+        return self.result.kinds
+
+    def watch(self, seconds: float) -> list[Sample]:
+        """Look once a second, for so many seconds; what was seen."""
+        return list(self._looks(seconds))
+
+    def watch_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Look until a condition holds; whether it does, after so many seconds at most."""
+        return any(condition() for _ in self._looks(seconds)) or condition()
+
+    def _looks(self, seconds: float) -> Iterator[Sample]:
+        end = time.monotonic() + seconds
+        while self.alive and time.monotonic() < end:
+            due = min(self._last + _LOOK, end)
+            while (left := due - time.monotonic()) > 0:
+                self._hear(left)
+            yield self._look()
+
+    def _look(self) -> Sample:
+        now = time.monotonic()
+        at, passed = now - self._start, max(now - self._last, 1e-3)
+        self._last = now
+        self.result.kinds = self._sums()
+        counts = total(self.result.kinds)
+        speeds = [float(each["fps"]) if each else None for each in self.result.browsers]
+        latency = self.result.kinds[Kind.WATCHING].latency_us
+        generator = self._generator(passed)
+        timeline = self.result.timeline
+        sample = timeline.look(at, counts, latency, self._relay.state, generator, speeds)
+        self._show(Look(self.plan, self.phase, self._asked, sample, counts, self.result))
+        return sample
+
+    def _sums(self) -> dict[str, Counts]:
+        found = {str(kind): Counts() for kind in Kind}
+        for report in self._latest.values():
+            for kind, counts in report.kinds.items():
+                found[kind].add(counts)
+        return found
+
+    def _generator(self, passed: float) -> Generator:
+        used = {
+            pipe: report.cpu - self._cpu_before.get(pipe, report.cpu)
+            for pipe, report in self._latest.items()
+        }
+        self._cpu_before = {pipe: report.cpu for pipe, report in self._latest.items()}
+        descriptors = [
+            report.descriptors[0] / report.descriptors[1]
+            for report in self._latest.values()
+            if report.descriptors[1]
+        ]
+        lag, self._lag = self._lag, 0.0
+        return Generator(
+            cpu=sum(used.values()) / passed,
+            busiest=max(used.values(), default=0.0) / passed,
+            lag=lag,
+            descriptors=max(descriptors, default=0.0),
+            host_cpu=psutil.cpu_percent() / 100,
+        )
+
+    def _hear(self, patience: float) -> None:
+        for pipe, said in self._children.hear(patience):
+            self._take(pipe, said)
+
+    def _take(self, pipe: Pipe, said: Any) -> None:
+        match said:
+            case SwarmReport():
+                self._latest[pipe] = said
+                self._lag = max(self._lag, said.lag)
+                self.result.outages += said.outages
+            case PublisherReport():
+                self._note_publishers(said)
+            case list():
+                self.result.note_browsers(said)
+
+    def _note_publishers(self, said: PublisherReport) -> None:
+        before, self._publishers = self._publishers, said
+        if said.failure and self._start and not (before and before.failure):
+            at = time.monotonic() - self._start
+            self.result.timeline.note(at, f"publisher gave up: {said.failure}")

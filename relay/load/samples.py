@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from relay.load.counts import Counts
 from relay.load.histogram import Histogram
 
-__all__ = ["Event", "Sample", "Timeline"]
+__all__ = ["Event", "Generator", "RelayState", "Sample", "Timeline", "in_ms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,25 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Generator:
+    """How the load generator fared over an interval.
+
+    Attributes:
+        cpu: processors that its viewers' processes used.
+        busiest: processors that the busiest of them used.
+        lag: seconds by which one of them was late, at worst.
+        descriptors: largest share of its descriptors that one of them has open.
+        host_cpu: share of all of this host's processors that was used, by anybody.
+    """
+
+    cpu: float = 0.0
+    busiest: float = 0.0
+    lag: float = 0.0
+    descriptors: float = 0.0
+    host_cpu: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One interval.
 
@@ -35,9 +54,9 @@ class Sample:
         fps: frames in a second, all viewers together.
         gbps: gigabits in a second.
         p50, p95, p99: latency in milliseconds; None: nothing arrived.
-        lag: seconds by which the generator was late, at worst.
-        generator_cpu: processors that it used.
+        generator: see there.
         workers: rows of the relay's ``/api/workers``; empty when it did not answer.
+        browsers: pictures a second of each browser's player; None: it said nothing.
     """
 
     at: float
@@ -48,13 +67,29 @@ class Sample:
     p50: float | None
     p95: float | None
     p99: float | None
-    lag: float
-    generator_cpu: float
+    generator: Generator
     workers: Sequence[dict[str, Any]]
+    browsers: Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayState:
+    """What the relay said last.
+
+    Attributes:
+        answers: whether it said anything; it need not be a relay of ours.
+        engine: of its workers.
+        workers, streams: rows of its API.
+    """
+
+    answers: bool = False
+    engine: str = ""
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    streams: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Timeline:
-    """Turns sums into samples.
+    """Turns sums into samples, and what the relay says into events.
 
     Attributes:
         samples: oldest first.
@@ -65,21 +100,33 @@ class Timeline:
         self.samples: list[Sample] = []
         self.events: list[Event] = []
         self._before = Counts()
+        self._latency_before = Histogram()
         self._at = 0.0
-        self._pids: dict[int, int] = {}
+        self._workers: dict[int, tuple[int, int]] = {}
+        self._streams: dict[str, tuple[bool, int]] = {}
+        self._answered = False
 
-    def look(self, at: float, now: Counts, workers: Iterable[dict[str, Any]]) -> Sample:
+    def look(
+        self,
+        at: float,
+        now: Counts,
+        latency: Histogram,
+        relay: RelayState,
+        generator: Generator,
+        browsers: Sequence[float | None] = (),
+    ) -> Sample:
         """Take a look.
 
         Args:
             at: seconds since the start.
-            now: sums since the start; not changed afterwards.
-            workers: rows of ``/api/workers``.
+            now: sums over all viewers since the start; not changed afterwards.
+            latency: of the viewers that take all they are sent, in µs; not changed afterwards.
+            relay: what it says.
+            generator: how it fared since the last look.
+            browsers: pictures a second of each.
         """
         before, passed = self._before, max(at - self._at, 1e-3)
-        arrived = Histogram()
-        arrived.merge(now.latency_us.counts - before.latency_us.counts)
-        rows = list(workers)
+        arrived = latency.since(self._latency_before)
         sample = Sample(
             at,
             now.connected,
@@ -89,22 +136,47 @@ class Timeline:
             in_ms(arrived, 50),
             in_ms(arrived, 95),
             in_ms(arrived, 99),
-            now.lag,
-            max(0.0, now.cpu - before.cpu) / passed,
-            rows,
+            generator,
+            relay.workers,
+            browsers,
         )
-        self._notice(at, rows)
+        self._notice(at, relay)
         self.samples.append(sample)
-        self._before, self._at = now, at
+        self._before, self._latency_before, self._at = now, latency, at
         return sample
 
-    def _notice(self, at: float, rows: Sequence[dict[str, Any]]) -> None:
-        for row in rows:
-            slot, pid = row["slot"], row["pid"]
-            old = self._pids.get(slot)
-            if old is not None and old != pid:
-                self.events.append(Event(at, f"worker {slot} restarted"))
-            self._pids[slot] = pid
+    def note(self, at: float, what: str) -> None:
+        """Mark an event."""
+        self.events.append(Event(at, what))
+
+    def _notice(self, at: float, relay: RelayState) -> None:
+        if relay.answers != self._answered:
+            if at > 0 and self._workers:
+                self.note(at, "the relay answers again" if relay.answers else "no answer")
+            self._answered = relay.answers
+        # While a worker is replaced there are two in its place, the newer one last.
+        for row in {row["slot"]: row for row in relay.workers}.values():
+            self._notice_worker(at, row)
+        for row in relay.streams:
+            self._notice_stream(at, row)
+
+    def _notice_worker(self, at: float, row: dict[str, Any]) -> None:
+        slot, pid, restarts = row["slot"], row["pid"], row["restarts"]
+        old = self._workers.get(slot)
+        if old is not None and old[0] != pid:
+            what = "restarted" if restarts > old[1] else "replaced"
+            self.note(at, f"worker {slot} {what}")
+        self._workers[slot] = pid, restarts
+
+    def _notice_stream(self, at: float, row: dict[str, Any]) -> None:
+        name, live, epoch = row["name"], row["live"], row["epoch"]
+        old = self._streams.get(name)
+        if old is not None:
+            if epoch != old[1]:
+                self.note(at, f"{name}: publisher reconnected")
+            elif old[0] and not live:
+                self.note(at, f"{name}: publisher gone")
+        self._streams[name] = live, epoch
 
 
 def in_ms(histogram: Histogram, percent: float) -> float | None:

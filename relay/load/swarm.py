@@ -1,29 +1,54 @@
-"""One process full of viewers. It reports its counts twice a second until told to stop.
-
-A viewer that loses its connection comes back after a jittered moment, as the player does.
-"""
+"""One process full of viewers. It reports twice a second until it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import random
 import signal
+import socket
 import ssl
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from relay.load.counts import Counts
+import psutil
+
+try:
+    import resource
+except ImportError:
+    # There are no such limits on Windows.
+    resource = None  # type: ignore[assignment]
+
+from relay.load.counts import Counts, Outage, SwarmReport
+from relay.load.departures import HANDSHAKE, WAYS, half_a_handshake, leave_by
+from relay.load.known import KnownFrames
+from relay.load.mix import Kind, Mix
 from relay.load.pipe import Pipe
-from relay.load.viewer import Viewer
+from relay.load.target import Target
+from relay.load.viewer import Door, Viewer
+from relay.load.watching import Clocks, Watching
 
-__all__ = ["REPORT", "SwarmSettings", "swarm_main"]
+__all__ = ["Crowd", "SwarmSettings", "swarm_main"]
 
-REPORT: Final = 0.5
-"""Seconds between reports."""
-_RETURN: Final = 0.5
+_REPORT: Final = 0.5
+_STEP: Final = 0.05
 _GOODBYE: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What a swarm is told: how many viewers there should be.
+
+    Attributes:
+        viewers: of this process.
+        over: seconds until they are there.
+    """
+
+    viewers: int
+    over: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +56,28 @@ class SwarmSettings:
     """What one process does.
 
     Attributes:
-        host, port, path: of the relay's view endpoint.
-        secure: whether TLS is spoken there.
+        target: where viewers go.
+        paths: what they ask for; they spread over these.
         token: sent in the handshake; empty: none.
-        viewers: how many.
-        ramp: seconds over which they arrive.
+        mix: what kinds of viewers there are.
+        churn: viewers that leave and come anew in a second, of all processes.
+        clocks: whose clocks are this host's.
+        place: of this process among all ``processes``.
+        processes: how many there are.
     """
 
-    host: str
-    port: int
-    path: str
-    secure: bool
+    target: Target
+    paths: tuple[str, ...]
     token: str
-    viewers: int
-    ramp: float
+    mix: Mix
+    churn: float
+    clocks: Clocks
+    place: int
+    processes: int
 
 
 def swarm_main(settings: SwarmSettings, pipe: Pipe) -> None:
-    """Run in a process of its own; anything that comes by ``pipe``, or its end, stops it."""
+    """Run in a process of its own; ``stop`` by ``pipe``, or its end, stops it."""
     # Ctrl-C is for the command, which stops this process and prints its report.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _run(_Swarm(settings, pipe).run())
@@ -69,72 +98,141 @@ class _Swarm:
     def __init__(self, settings: SwarmSettings, pipe: Pipe) -> None:
         self._settings = settings
         self._pipe = pipe
-        self._counts = Counts()
-        self._viewers: set[Viewer] = set()
-        self._arrivals: set[asyncio.Task[None]] = set()
-        self._stopping = False
-        self._tls = ssl.create_default_context() if settings.secure else None
+        self._counts: dict[str, Counts] = {kind: Counts() for kind in Kind}
+        self._known = {path: KnownFrames() for path in settings.paths}
+        self._viewers: list[Viewer] = []
+        self._outages: list[Outage] = []
+        self._errands: set[asyncio.Task[None]] = set()
+        self._door: Door | None = None
+        self._next_churn = 0.0
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        pause = self._settings.ramp / self._settings.viewers
-        for number in range(self._settings.viewers):
-            self._arrive(number * pause)
-        next_tick = loop.time()
-        while not self._pipe.poll():
-            before = loop.time()
-            await asyncio.sleep(REPORT)
-            self._counts.lag = max(0.0, loop.time() - before - REPORT)
-            self._counts.cpu = time.process_time()
-            if loop.time() >= next_tick:
-                next_tick = loop.time() + 1.0
-                for viewer in list(self._viewers):
-                    viewer.tick(time.monotonic())
-            try:
-                self._pipe.send(self._counts)
-            except OSError:
-                break
+        """Until stopped."""
+        _raise_limit()
+        self._door = _door(self._settings)
+        next_report = next_tick = time.monotonic()
+        self._next_churn = next_tick + self._pause()
+        lag = 0.0
+        while self._obey():
+            before = time.monotonic()
+            await asyncio.sleep(_STEP)
+            now = time.monotonic()
+            lag = max(lag, now - before - _STEP)
+            self._churn(now)
+            if now >= next_tick:
+                next_tick = now + 1.0
+                for viewer in self._viewers:
+                    viewer.tick()
+            if now >= next_report:
+                next_report = now + _REPORT
+                if not self._report(lag):
+                    break
+                lag = 0.0
         await self._stop()
 
-    async def _stop(self) -> None:
-        self._stopping = True
-        for task in self._arrivals:
-            task.cancel()
-        for viewer in list(self._viewers):
-            viewer.leave()
-        deadline = time.monotonic() + _GOODBYE
-        while self._viewers and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
-        for viewer in list(self._viewers):
-            viewer.abort()
-
-    def _arrive(self, delay: float) -> None:
-        task = asyncio.get_running_loop().create_task(self._connect(delay))
-        self._arrivals.add(task)
-        task.add_done_callback(self._arrivals.discard)
-
-    async def _connect(self, delay: float) -> None:
-        wanted = self._settings
-        await asyncio.sleep(delay)
-        headers = (f"Authorization: Bearer {wanted.token}",) if wanted.token else ()
-        name = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
-        viewer = Viewer(wanted.path, f"{name}:{wanted.port}", headers, self._counts, self._left)
-        self._viewers.add(viewer)
+    def _report(self, lag: float) -> bool:
+        outages, self._outages = self._outages, []
+        report = SwarmReport(self._counts, outages, lag, time.process_time(), _descriptors())
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: viewer, wanted.host, wanted.port, ssl=self._tls
-            )
-        except OSError as exc:
-            self._viewers.discard(viewer)
-            self._counts.refused += 1
-            self._counts.reasons[f"refused: {exc.strerror or type(exc).__name__}"] += 1
-            self._again()
+            self._pipe.send(report)
+        except OSError:
+            return False
+        return True
 
-    def _left(self, viewer: Viewer, worth_it: bool) -> None:
-        self._viewers.discard(viewer)
-        if worth_it:
-            self._again()
+    def _obey(self) -> bool:
+        """Do what came by the pipe; whether to go on."""
+        try:
+            while self._pipe.poll():
+                command = self._pipe.recv()
+                if not isinstance(command, Crowd):
+                    return False
+                self._resize(command)
+        except (EOFError, OSError):
+            return False
+        return True
 
-    def _again(self) -> None:
-        if not self._stopping:
-            self._arrive(random.random() * _RETURN)
+    def _resize(self, crowd: Crowd) -> None:
+        while len(self._viewers) > crowd.viewers:
+            self._viewers.pop().leave()
+        more = crowd.viewers - len(self._viewers)
+        for index in range(more):
+            viewer = self._make()
+            self._viewers.append(viewer)
+            viewer.come(index * crowd.over / more)
+
+    def _make(self) -> Viewer:
+        wanted = self._settings
+        assert self._door is not None
+        number = len(self._viewers) * wanted.processes + wanted.place
+        kind = wanted.mix.kind_of(number)
+        counts = self._counts[kind]
+        path = wanted.paths[number % len(wanted.paths)]
+        # Only of those that take all they are sent an outage says something.
+        keep = self._outages_of if kind is Kind.WATCHING else _ignore
+        watching = Watching(number, counts, keep, wanted.clocks)
+        return Viewer(kind, self._door, path, self._known[path], counts, watching)
+
+    def _outages_of(self, outage: Outage) -> None:
+        self._outages.append(outage)
+
+    def _pause(self) -> float:
+        """Seconds until the next viewer leaves."""
+        rate = self._settings.churn / self._settings.processes
+        return random.expovariate(rate) if rate else math.inf
+
+    def _churn(self, now: float) -> None:
+        while now >= self._next_churn:
+            self._next_churn += self._pause()
+            watching = [each for each in self._viewers if each.connected]
+            if watching:
+                self._reload(random.choice(watching))
+
+    def _reload(self, viewer: Viewer) -> None:
+        way = leave_by()
+        self._counts[viewer.kind].left[way] += 1
+        viewer.leave(WAYS[way])
+        if way == HANDSHAKE and self._door is not None:
+            errand = asyncio.ensure_future(half_a_handshake(self._door, self._settings.paths[0]))
+            self._errands.add(errand)
+            errand.add_done_callback(self._errands.discard)
+        viewer.come()
+
+    async def _stop(self) -> None:
+        for viewer in self._viewers:
+            viewer.end()
+        self._report(0.0)
+        links = [viewer.leave() for viewer in self._viewers]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                while any(link is not None and not link.over for link in links):
+                    await asyncio.sleep(_STEP)
+        for errand in self._errands:
+            errand.cancel()
+
+
+def _ignore(outage: Outage) -> None:
+    """Of a viewer whose outages say nothing of the relay."""
+
+
+def _door(settings: SwarmSettings) -> Door:
+    target = settings.target
+    name = f"[{target.host}]" if ":" in target.host else target.host
+    headers = (f"Authorization: Bearer {settings.token}",) if settings.token else ()
+    addresses = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    tls = ssl.create_default_context() if target.secure else None
+    return Door(addresses, f"{name}:{target.port}", target.host, tls, headers)
+
+
+def _raise_limit() -> None:
+    """Take as many descriptors as this user may have."""
+    if resource is not None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _descriptors() -> tuple[int, int]:
+    """How many are open, and how many may be; zeros where there is no limit."""
+    if resource is None:
+        return 0, 0
+    return psutil.Process().num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -41,13 +41,25 @@ class Target:
         return f"{'wss' if self.secure else 'ws'}://{self._authority}{self.path}"
 
     @property
-    def workers_url(self) -> str:
-        """Where the relay tells of its workers."""
-        return f"{self._pages}/api/workers"
+    def stream(self) -> str:
+        """Name of the stream."""
+        return self.path.rpartition("/")[2]
 
-    def watch_url(self, token: str) -> str:
-        """The page with the stream's player."""
-        stream = self.path.rpartition("/")[2]
+    def view_path(self, stream: str) -> str:
+        """What a viewer of another stream asks for."""
+        return f"{self.prefix}/view/{stream}"
+
+    def publish_url(self, stream: str) -> str:
+        """Where a stream is published."""
+        scheme = "wss" if self.secure else "ws"
+        return f"{scheme}://{self._authority}{self.prefix}/publish/{stream}"
+
+    def api_url(self, name: str) -> str:
+        """Where the relay tells of its ``workers`` or ``streams``."""
+        return f"{self._pages}/api/{name}"
+
+    def watch_url(self, stream: str, token: str) -> str:
+        """The page with a stream's player."""
         return f"{self._pages}/watch/{stream}" + (f"?token={quote(token)}" if token else "")
 
     @property

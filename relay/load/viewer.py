@@ -1,219 +1,278 @@
-"""One synthetic viewer: what the shipped player does on the network, without its pictures.
+"""One synthetic viewer: connects, does what the shipped player does on the network, comes back.
 
-Rules that it checks: a ``hello`` comes before the first frame; the first frame after it is a
-key frame; seqs rise; a frame after a gap is a key frame.
+Its picture and the rules about it are `watching`'s; this is its life.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import random
+import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-import msgpack
-
 from relay.load.counts import Counts
-from relay.load.wire import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    FrameReader,
-    WireError,
-    client_frame,
-    message,
-    request,
-)
+from relay.load.known import KnownFrame, KnownFrames
+from relay.load.link import Deaf, Link
+from relay.load.mix import Kind
+from relay.load.retry import retry_delay
+from relay.load.watching import Watching
+from relay.load.wire import request
 
-__all__ = ["Viewer"]
+__all__ = ["Door", "Viewer", "dial", "now_us"]
 
-_FREEZE: Final = 1.0
 _REPORT_TICKS: Final = 5
-_KEY: Final = 1
-_BUFFER: Final = memoryview(bytearray(1 << 20))
-"""Shared by all viewers of a process: what is read is used before anybody reads again."""
+_SILENT_US: Final = 15_000_000
+_HANDSHAKE_LIMIT: Final = 10.0
+_HALF_OPEN_TIME: Final = 30.0
+_HIDDEN_TICKS: Final = 5
+_SLOW_RATE: Final = 125_000.0
+_SMALL_WINDOW: Final = 16_384
 
 
-class Viewer(asyncio.BufferedProtocol):
-    """One connection.
+def now_us() -> int:
+    """Unix time in microseconds."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How the relay is reached.
+
+    Attributes:
+        addresses: of its host, as `socket.getaddrinfo` gives them.
+        host: name and port, for the request.
+        name: name for TLS.
+        tls: None: plain.
+        headers: of the request.
+    """
+
+    addresses: Sequence[tuple[Any, ...]]
+    host: str
+    name: str
+    tls: ssl.SSLContext | None
+    headers: tuple[str, ...]
+
+
+async def dial(door: Door, link: Link, *, small: bool = False) -> None:
+    """Connect.
 
     Args:
-        path, host, headers: of the request.
+        small: whether the window for what comes is small.
+
+    Raises:
+        OSError: when the relay cannot be reached.
+    """
+    loop = asyncio.get_running_loop()
+    family, kind, protocol, _, address = door.addresses[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        if small:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_WINDOW)
+        await loop.sock_connect(sock, address)
+        name = door.name if door.tls is not None else None
+        await loop.create_connection(lambda: link, sock=sock, ssl=door.tls, server_hostname=name)
+    except BaseException:
+        sock.close()
+        raise
+
+
+class Viewer:
+    """See the module. It tells its counts; nobody is told anything else.
+
+    Args:
+        kind: how it behaves.
+        door: where it connects.
+        path: of its stream.
+        known: frames of its stream.
         counts: where it counts.
-        ended: called once when the connection is over, with whether coming back may help.
+        watching: what it sees.
+
+    Attributes:
+        kind: how it behaves.
+        connected: whether its handshake is done.
     """
 
     def __init__(
         self,
+        kind: Kind,
+        door: Door,
         path: str,
-        host: str,
-        headers: tuple[str, ...],
+        known: KnownFrames,
         counts: Counts,
-        ended: Callable[[Viewer, bool], None],
+        watching: Watching,
     ) -> None:
-        self._request = request(path, host, headers)
+        self.kind = kind
+        self.connected = False
+        self._door = door
+        self._path = path
+        self._known = known
         self._counts = counts
-        self._ended = ended
-        self._reader = FrameReader(self._frame, self._control)
-        self._head: bytearray | None = bytearray()
-        self._transport: asyncio.Transport | None = None
-        self._open = self._leaving = self._live = False
-        self._awaiting_key = True
-        self._seq = -1
-        self._received = 0
-        self._ticks = 0
-        self._last = 0.0
-        self._frozen = False
-        self._publisher_us = 0
-        self._joined_us = 0
-        self._clock_us = 0
-        self._round_trip = 1 << 62
-        self._close: tuple[int, str] | None = None
+        self._watching = watching
+        self._link: Link | None = None
+        self._attempt = 0
+        self._attempted = 0.0
+        self._ticks = random.randrange(_REPORT_TICKS)
+        self._coming: asyncio.Task[None] | None = None
+        self._staying = True
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # uvloop's has no base class
-        self._write(self._request)
+    # Coming.
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return _BUFFER
+    def come(self, delay: float = 0.0) -> None:
+        """Connect, after some seconds; a viewer that left comes anew."""
+        self._staying = True
+        self._coming = asyncio.get_running_loop().create_task(self._connect(delay))
 
-    def buffer_updated(self, nbytes: int) -> None:
-        data = _BUFFER[:nbytes]
-        self._counts.bytes += nbytes
+    async def _connect(self, delay: float) -> None:
+        if delay:
+            await asyncio.sleep(delay)
+        self._watching.asks(now_us())
+        self._attempted = time.monotonic()
+        door = self._door
+        asked = request(self._path, door.host, door.headers)
+        if self.kind is Kind.HALF_OPEN and random.random() < 0.5:
+            asked = asked[: len(asked) // 2]
+        link = Link(asked, self._known, self, _SLOW_RATE if self.kind is Kind.SLOW else 0.0)
+        small = self.kind in (Kind.SLOW, Kind.HALF_OPEN)
+        self._link = link
         try:
-            if self._head is not None:
-                self._answer(bytes(data))
+            async with asyncio.timeout(_HANDSHAKE_LIMIT):
+                await dial(self._door, link, small=small)
+        except (OSError, TimeoutError) as exc:
+            if isinstance(exc, ssl.SSLError):
+                why = f"TLS: {exc.reason or exc}"
             else:
-                self._reader.feed(data)
-        except (WireError, IndexError) as exc:
-            self._counts.invalid += 1
-            self._counts.reasons[f"invalid: {exc}"] += 1
-            self.abort()
+                why = _WORDS.get(exc.errno or 0) or exc.strerror or "no answer in time"
+            self._link = None
+            self._counts.trouble("refused", why)
+            self._return(1006)
+            return
+        if self.kind is Kind.HALF_OPEN:
+            link.pause_reading()
 
-    def _answer(self, data: bytes) -> None:
-        assert self._head is not None
-        self._head += data
-        head, found, rest = bytes(self._head).partition(b"\r\n\r\n")
-        if not found:
-            return
-        status = head.split(b"\r\n")[0].decode("latin-1")
-        if " 101" not in status:
-            self._counts.refused += 1
-            self._counts.reasons[f"refused: {status}"] += 1
-            self._leaving = True
-            self.abort()
-            return
-        self._head = None
-        self._open = True
+    def _return(self, code: int) -> None:
+        delay = retry_delay(code, self._attempt, random.random())
+        self._attempt += 1
+        if self._staying and delay is not None:
+            self.come(delay)
+
+    # What the connection tells.
+
+    def opened(self) -> None:
+        self.connected = True
         self._counts.connected += 1
-        self._reader.feed(memoryview(rest))
-
-    def _frame(self, seq: int, capture_us: int, flags: int) -> None:
-        now_us = time.time_ns() // 1000
-        counts = self._counts
-        counts.frames += 1
-        self._received += 1
-        self._last = time.monotonic()
-        if self._frozen:
-            self._frozen = False
-            counts.frozen -= 1
-        gap = self._seq >= 0 and seq != self._seq + 1
-        if gap and seq > self._seq:
-            counts.skipped += seq - self._seq - 1
-        if not flags & _KEY and (gap or self._awaiting_key):
-            self._invalid("a delta frame where a key frame was due")
-        elif gap and seq <= self._seq:
-            self._invalid("a frame that is older than the one before it")
-        elif not self._live:
-            self._invalid("a frame without a hello")
-        self._awaiting_key = False
-        self._seq = seq
-        captured_us = capture_us - self._publisher_us
-        # Who joins gets a group of pictures from its beginning: their age says nothing.
-        if self._round_trip < 1 << 62 and captured_us >= self._joined_us:
-            counts.latency_us.add(now_us + self._clock_us - captured_us)
-
-    def _invalid(self, what: str) -> None:
-        self._counts.invalid += 1
-        self._counts.reasons[f"invalid: {what}"] += 1
-
-    def _control(self, opcode: int, payload: bytes) -> None:
-        if opcode == BINARY:
-            value = msgpack.unpackb(payload)
-            if isinstance(value, dict):
-                self._said(value)
-        elif opcode == PING:
-            self._write(client_frame(PONG, payload))
-        elif opcode == CLOSE:
-            code = int.from_bytes(payload[:2]) if payload else 1005
-            self._close = code, payload[2:].decode("utf-8", "replace")
-            if not self._leaving:
-                self._write(client_frame(CLOSE, payload[:2]))
-
-    def _said(self, value: dict[str, Any]) -> None:
-        kind = value.get("type")
-        if kind == "hello":
-            self._live = self._awaiting_key = True
-            self._seq = -1
-            self._last = time.monotonic()
-            self._publisher_us = value.get("offset_us") or 0
-            self._joined_us = value.get("server_us") or 0
+        if self.kind is not Kind.HALF_OPEN:
             self._ping()
-        elif kind == "ended":
-            self._live = False
-        elif kind == "ping":
-            self._write(message(type="pong", t0=value["t0"], t1=time.time_ns() // 1000))
-        elif kind == "pong":
-            now_us = time.time_ns() // 1000
-            if now_us - value["t0"] <= self._round_trip:
-                self._round_trip = now_us - value["t0"]
-                self._clock_us = value["t1"] - (value["t0"] + now_us) // 2
-            self._publisher_us = value.get("offset_us", self._publisher_us)
 
-    def _ping(self) -> None:
-        self._write(message(type="ping", t0=time.time_ns() // 1000))
+    def arrived(self, size: int) -> None:
+        self._counts.bytes += size
+        self._watching.heard_us = now_us()
 
-    def tick(self, now: float) -> None:
-        """Once a second: what the player's timers do, and a look for frozen pictures."""
-        if not self._open:
+    def frame(self, known: KnownFrame, good: bool, now_us: int) -> None:
+        self._attempt = 0
+        self._watching.frame(known, good, now_us)
+
+    def said(self, value: dict[str, Any]) -> None:
+        match value.get("type"):
+            case "hello":
+                self._watching.hello(value, now_us())
+            case "ended":
+                self._watching.ended()
+            case "ping":
+                assert self._link is not None
+                self._link.send(type="pong", t0=value.get("t0"), t1=now_us())
+            case "pong":
+                self._watching.pong(value, now_us())
+
+    def refused(self, answer: str) -> None:
+        self._counts.trouble("refused", answer)
+
+    def broke_rules(self, why: str) -> None:
+        self._counts.trouble("invalid", why)
+
+    def gone(self, opened: bool, code: int, reason: str) -> None:
+        if self.connected:
+            self._counts.connected -= 1
+        self.connected = False
+        self._link = None
+        if not self._staying:
+            return
+        if opened and self.kind is not Kind.HALF_OPEN:
+            kind = "refused" if code in (1008, 1013) else "lost"
+            self._counts.trouble(kind, f"{code} {reason}")
+            self._watching.loses()
+        self._return(code)
+
+    # Time.
+
+    def tick(self) -> None:
+        """Once a second: what the player's timers do."""
+        link = self._link
+        if link is None:
             return
         self._ticks += 1
-        if self._live and not self._frozen and now - self._last > _FREEZE:
-            self._frozen = True
-            self._counts.frozen += 1
-            self._counts.freeze += 1
+        if self.kind is Kind.HALF_OPEN:
+            if time.monotonic() - self._attempted > _HALF_OPEN_TIME:
+                link.abort()
+            return
+        if not self.connected:
+            if time.monotonic() - self._attempted > _HANDSHAKE_LIMIT + 1.0:
+                self.refused("no answer to the handshake in time")
+                link.abort()
+            return
+        now = now_us()
+        if self.kind is Kind.WATCHING:
+            self._watching.look(now)
+        if self.kind is Kind.HIDDEN and self._ticks % _HIDDEN_TICKS == 0:
+            self._flip(link, now)
         if self._ticks % _REPORT_TICKS == 0:
             self._ping()
-            self._write(message(type="stats", decoded=self._received, dropped=0, latency_ms=None))
+            received = self._watching.received
+            link.send(type="stats", decoded=received, dropped=0, latency_ms=None)
+        if now - self._watching.heard_us > _SILENT_US:
+            link.abort()
 
-    def leave(self) -> None:
-        """Close, as a tab does."""
-        self._leaving = True
-        self._write(client_frame(CLOSE, (1001).to_bytes(2)))
+    def _flip(self, link: Link, now: int) -> None:
+        if self._watching.hidden:
+            self._watching.show(now)
+            link.send(type="resume")
+        else:
+            self._watching.hide(now)
+            link.send(type="pause")
 
-    def abort(self) -> None:
-        """Be gone at once."""
-        self._leaving = self._leaving or not self._open
-        if self._transport is not None:
-            self._transport.abort()
+    def _ping(self) -> None:
+        if self._link is not None:
+            self._link.send(type="ping", t0=now_us())
 
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+    # Leaving.
 
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._open:
+    def leave(self, way: Callable[[Link], None] = Link.close) -> Link | None:
+        """Go, in one of the ways of `departures`; the connection that is left behind."""
+        self._staying = False
+        self._watching.leaves()
+        if self._coming is not None and not self._coming.done():
+            self._coming.cancel()
+        link, self._link = self._link, None
+        if self.connected:
+            self.connected = False
             self._counts.connected -= 1
-        if self._frozen:
-            self._counts.frozen -= 1
-        self._open = self._frozen = False
-        code, reason = self._close or (1006, "the connection broke")
-        if not self._leaving:
-            kind = "refused" if code in (1008, 1013) else "lost"
-            setattr(self._counts, kind, getattr(self._counts, kind) + 1)
-            self._counts.reasons[f"{kind}: {code} {reason}".rstrip()] += 1
-        self._ended(self, code != 1008)
+        if link is not None:
+            link.listener = Deaf()
+            way(link)
+        return link
+
+    def end(self) -> None:
+        """The test is over: say what is not over yet."""
+        self._watching.end(now_us())
+
+
+_WORDS: Final = {
+    errno.EMFILE: "this host has no descriptor left for it",
+    errno.ENFILE: "this host has no descriptor left for it",
+    errno.EADDRNOTAVAIL: "this host has no port left for it",
+}

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from relay.load.departures import WAYS
 from tests.e2e.conftest import StartPublisher, StartRelay
 from tests.e2e.relay_process import PROJECT, RelayProcess, command
 from tests.e2e.waiting import WATCHDOG
@@ -85,6 +86,12 @@ def test_a_worker_is_killed(
     assert [event["what"] for event in report["events"]] == ["worker 0 restarted"]
     assert report["metrics"]["connected"] == VIEWERS
     assert report["metrics"]["invalid"] == 0
+    (incident,) = report["incidents"]
+    assert incident["cause"] == "connection lost"
+    assert incident["viewers"] == affected
+    assert incident["workers"] == {"0": affected}
+    assert 0 < incident["median"] <= incident["longest"]
+    assert report["metrics"]["outage"] == pytest.approx(incident["longest"] * 1000)
 
 
 @pytest.mark.slow
@@ -108,6 +115,43 @@ def test_a_relay_that_stands_still_is_no_success(
     assert code == 1
     assert "freeze>0" in report["broken"]
     assert report["metrics"]["freeze"] == VIEWERS
+
+
+@pytest.mark.slow
+def test_it_publishes_checksums_and_finds_them_intact(
+    start_relay: StartRelay, tmp_path: Path
+) -> None:
+    """Viewers of all kinds, who come and go in all ways; whoever stays gets every frame whole."""
+    relay = start_relay(workers=2)
+    options = ("--publish", "cam0@20fps,16KiB*3", "--duration", "6", "--churn", "15/s")
+    odd = ("--slow", "10%", "--hidden", "10%", "--half-open", "10%")
+    code, report = _load(relay, tmp_path / "r.json", *options, *odd, "--fail-if", "invalid>0")
+    assert code == 0, report["reasons"]
+    metrics, kinds = report["metrics"], report["kinds"]
+    assert metrics["checked"] == metrics["frames"] > 1000
+    assert metrics["lost"] == metrics["refused"] == 0
+    assert report["incidents"] == []
+    assert set(kinds) == {"watching", "slow", "hidden", "half-open"}
+    assert {way for sums in kinds.values() for way in sums["left"]} == set(WAYS)
+    assert relay.errors() == []
+
+
+def test_streams_that_somebody_else_publishes(
+    start_relay: StartRelay, publish: StartPublisher
+) -> None:
+    relay = start_relay(workers=1)
+    publish("shm", "cam0")
+    url = f"ws://{relay.host}:{relay.port}/view/cam0"
+    done = subprocess.run(
+        command(LOAD, url, "--publish", "cam0"),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "being published" in done.stderr
 
 
 def test_interrupted_it_still_reports(
@@ -145,15 +189,21 @@ def test_interrupted_it_still_reports(
         (["ws://h/view/x", "--viewers", "0"], "--viewers"),
         (["ws://h/view/x", "--viewers", "many"], "--viewers"),
         (["ws://h/view/x", "--browsers", "-1"], "--browsers"),
-        (["ws://h/view/x", "--browsers", "1", "--chromium", "/nowhere"], "/nowhere"),
+        (["ws://127.0.0.1/view/x", "--browsers", "1", "--chromium", "/nowhere"], "/nowhere"),
         (["ws://h/view/x", "--duration", "0"], "--duration"),
         (["ws://h/view/x", "--ramp", "soon"], "--ramp"),
         (["ws://h/view/x", "--processes", "0"], "--processes"),
         (["ws://h/view/x", "--fail-if", "p99>fast"], "--fail-if"),
-        (["ws://h/view/x", "--json", "/nowhere/r.json"], "--json"),
-        (["ws://h/view/x", "--html", "/nowhere/r.html"], "--html"),
-        (["ws://h/view/x", "--token", "two words"], "token"),
-        (["ws://h/view/x", "--token-file", "/nowhere"], "/nowhere"),
+        (["ws://h/view/x", "--churn", "many"], "--churn"),
+        (["ws://h/view/x", "--slow", "5"], "--slow"),
+        (["ws://127.0.0.1/view/x", "--slow", "60%", "--hidden", "60%"], "100%"),
+        (["ws://h/view/x", "--publish", "x@soon"], "--publish"),
+        (["ws://127.0.0.1/view/x", "--max-viewers", "5"], "--find-limit"),
+        (["ws://no-such-host.invalid/view/x"], "no-such-host.invalid"),
+        (["ws://127.0.0.1/view/x", "--json", "/nowhere/r.json"], "--json"),
+        (["ws://127.0.0.1/view/x", "--html", "/nowhere/r.html"], "--html"),
+        (["ws://127.0.0.1/view/x", "--token", "two words"], "token"),
+        (["ws://127.0.0.1/view/x", "--token-file", "/nowhere"], "/nowhere"),
         (["ws://h/view/x", "--veiwers", "3"], "--veiwers"),
     ],
 )

@@ -95,6 +95,11 @@ class WebSocketSink:
         return self._backlog.dropped
 
     @property
+    def accepted(self) -> bool:
+        """Whether the relay has taken the stream, be it connected now or not."""
+        return self._accepted > 0
+
+    @property
     def reconnects(self) -> int:
         """See `Sink.reconnects`."""
         return max(self._accepted - 1, 0)

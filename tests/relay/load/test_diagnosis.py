@@ -1,0 +1,77 @@
+"""What ran out, and never the relay's when it was the generator's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from relay.load.diagnosis import Diagnosis, diagnose
+from relay.load.samples import Generator, Sample
+
+
+def sample(generator: Generator, *workers: dict[str, Any], gbps: float = 1.0) -> Sample:
+    return Sample(1.0, 10, 0, 300.0, gbps, 1.0, 1.0, 1.0, generator, workers, ())
+
+
+def worker(cpu: float, **more: Any) -> dict[str, Any]:
+    return {"slot": 0, "cpu": cpu, **more}
+
+
+IDLE = Generator(cpu=0.2, busiest=0.2, host_cpu=0.5)
+
+
+def found(*samples: Sample, local: bool = False, **more: Any) -> Diagnosis:
+    return diagnose(samples, more.pop("reasons", {}), local=local, **more)
+
+
+def test_nothing() -> None:
+    assert found(sample(IDLE, worker(0.3))) == Diagnosis("")
+
+
+def test_relay_cpu() -> None:
+    verdict = found(sample(IDLE, worker(0.97)))
+    assert not verdict.generator
+    assert "worker 0 used 97%" in verdict.resource
+
+
+@pytest.mark.parametrize(
+    ("generator", "word"),
+    [
+        (Generator(cpu=0.96, busiest=0.96, host_cpu=0.6), "used 96%"),
+        (Generator(cpu=0.3, busiest=0.3, lag=0.9), "late by up to 900 ms"),
+    ],
+)
+def test_a_busy_generator_even_beside_a_busy_relay(generator: Generator, word: str) -> None:
+    verdict = found(sample(generator, worker(0.99)))
+    assert verdict.generator
+    assert word in verdict.resource
+
+
+def test_a_host_that_both_share() -> None:
+    busy = sample(Generator(cpu=0.7, busiest=0.7, host_cpu=0.98), worker(0.95))
+    assert found(busy, local=True).generator
+    assert not found(busy, local=False).generator
+
+
+def test_descriptors() -> None:
+    reasons = {"refused: this host has no descriptor left for it": 3}
+    assert found(sample(IDLE, worker(0.1)), reasons=reasons).generator
+    full = sample(IDLE, worker(0.1, descriptors=1020, descriptor_limit=1024))
+    verdict = found(full)
+    assert not verdict.generator
+    assert "relay descriptors" in verdict.resource
+
+
+def test_network() -> None:
+    assert "network" in found(sample(IDLE, gbps=0.95), network_gbps=1.0).resource
+    assert found(sample(IDLE, gbps=0.95), network_gbps=1.0, local=True).resource == ""
+
+
+def test_a_limit_in_the_relays_own_words() -> None:
+    verdict = found(sample(IDLE), reasons={"refused: 1013 full": 9, "lost: 1006": 99})
+    assert verdict == Diagnosis("a limit of the relay: 1013 full")
+
+
+def test_a_dead_process() -> None:
+    assert found(sample(IDLE, worker(0.99)), died=1).generator
