@@ -66,6 +66,7 @@ class Session(Interface):
     def opened(self, channel: Channel) -> None: ...
     def message(self, data: bytes) -> None: ...
     def channel_idle(self) -> None: ...
+    def channel_behind(self) -> None: ...
     def closed(self) -> None: ...
 
 
@@ -119,12 +120,14 @@ class Connection(asyncio.Protocol):
         "_opened_at",
         "_parts",
         "_pinged_at",
+        "_progress",
         "_progress_at",
         "_protocol",
         "_services",
         "_session",
         "_transport",
         "_unsent",
+        "_was_idle",
         "address",
         "role",
         "surplus",
@@ -148,7 +151,8 @@ class Connection(asyncio.Protocol):
         self._opened_at = self._heard = time.monotonic()
         self._pinged_at = 0.0
         self._progress_at = self._opened_at
-        self._unsent = 0
+        self._progress = self._unsent = 0
+        self._was_idle = True
         # For who asks for a WebSocket after `close`.
         self._closing_with: tuple[CloseCode, str] | None = None
         # When a closing handshake must be over; 0: none has begun.
@@ -235,7 +239,10 @@ class Connection(asyncio.Protocol):
         if protocol is not None and not protocol.eof_sent:
             protocol.receive_eof()
             self._handle_events(protocol)
-        return False
+        if self._channel is None:
+            return False
+        self._channel.close()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed; every operation on it has completed."""
@@ -254,11 +261,6 @@ class Connection(asyncio.Protocol):
         """Flow control, for the engine."""
         if self._channel is not None:
             self._channel.pause_writing()
-            self._unsent = self._channel.unsent()
-            self._progress_at = time.monotonic()
-            if not self._close_at:
-                wait = self._services.settings.progress_timeout / 2
-                self._services.watch(self, self._progress_at + wait)
 
     def resume_writing(self) -> None:
         """Flow control, for the engine."""
@@ -352,7 +354,8 @@ class Connection(asyncio.Protocol):
         if isinstance(outcome, Response):
             self._respond(outcome)
         elif self._transport is not None:
-            self._transport.write(response)
+            self._channel = self._services.engine.adopt(self._transport, self)
+            self._channel.control(response)
             self._open(outcome)
 
     def _request(self, request: Request) -> None:
@@ -363,20 +366,25 @@ class Connection(asyncio.Protocol):
         protocol = self._protocol
         assert isinstance(protocol, ServerProtocol)
         response = protocol.accept(request)
+        accepted = response.status_code == 101
+        if accepted and self._transport is not None:
+            # The response is the first thing that goes through it.
+            self._channel = self._services.engine.adopt(self._transport, self)
         protocol.send_response(response)
         self._flush()
-        if response.status_code == 101:
+        if accepted:
             self._open(outcome)
 
     def _open(self, session: Session) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
+        transport, channel = self._transport, self._channel
+        if transport is None or channel is None or transport.is_closing():
             return
         self._services.row.add(Column.HANDSHAKES)
         self._session = session
-        self._channel = self._services.engine.adopt(transport, self)
-        self._services.watch(self, self._heard + self._services.settings.ping_interval)
-        session.opened(self._channel)
+        settings = self._services.settings
+        first_look = min(settings.ping_interval, settings.progress_timeout / 2)
+        self._services.watch(self, self._heard + first_look)
+        session.opened(channel)
         if self._closing_with is not None:
             self.close(*self._closing_with)
 
@@ -415,6 +423,18 @@ class Connection(asyncio.Protocol):
         """The engine can take the next frame."""
         if self._session is not None and self._state is State.OPEN:
             self._session.channel_idle()
+
+    def channel_behind(self) -> None:
+        """A frame passed it by while it was busy."""
+        if self._session is not None:
+            self._session.channel_behind()
+
+    def channel_failed(self, error: OSError) -> None:
+        """The engine cannot send: the peer is gone."""
+        log.debug("%s left: %s", self.address, error)
+        if isinstance(error, TimeoutError):
+            self._services.row.add(Column.CLOSED_STALLED)
+        self.abort()
 
     def accept_messages_of(self, size: int) -> None:
         """Allow messages of up to ``size`` bytes from now on."""
@@ -502,19 +522,21 @@ class Connection(asyncio.Protocol):
 
     def _check_open(self, channel: Channel, now: float) -> float:
         settings = self._services.settings
-        unsent = channel.unsent()
-        if unsent == 0 or unsent < self._unsent:
+        was_idle, self._was_idle = self._was_idle, channel.idle
+        progress = 0 if channel.idle else channel.progress()
+        if channel.idle or was_idle or progress != self._progress:
             self._progress_at = now
-        self._unsent = unsent
+        self._progress = progress
         if now - self._progress_at >= settings.progress_timeout:
             log.debug("%s makes no progress", self)
             self._services.row.add(Column.CLOSED_STALLED)
             self.abort()
             return now + settings.close_timeout
-        if unsent:
+        if not channel.idle:
             # Pings would queue behind the frame; its progress is the sign of life.
             return now + settings.progress_timeout / 2
-        return self._check_silence(now)
+        # Who becomes busy meanwhile says nothing: look again in time for its deadline.
+        return min(self._check_silence(now), now + settings.progress_timeout / 2)
 
     def _check_silence(self, now: float) -> float:
         settings = self._services.settings

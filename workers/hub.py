@@ -1,8 +1,8 @@
 """One stream in this worker: ring reader, frame window, and the viewers who watch it.
 
 A hub exists while it has viewers. Each ring record is read once, wrapped once, and handed
-to the engine for all viewers that are at the live edge and idle; the others go on by
-themselves whenever their channel becomes idle. Nothing here waits, and nothing that one
+to the engine for all viewers at the live edge at once; the others go on by themselves
+whenever their channel becomes idle. Nothing here waits, and nothing that one
 viewer does is seen by another.
 """
 
@@ -19,7 +19,7 @@ from bus.ring import Record
 from bus.stream import Metadata
 from bus.subscription import Ended, Started, Subscription
 from workers import messages
-from workers.engines.interface import Channel, Engine
+from workers.engines.interface import Channel, Engine, Group
 from workers.settings import ViewerSettings
 from workers.table import Column, WorkerRow
 from workers.viewer import SkipCause, ViewerPosition, ViewerState
@@ -68,15 +68,15 @@ class Hub:
     """
 
     __slots__ = (
-        "_at_edge",
         "_call_soon",
         "_ending",
-        "_engine",
         "_last_key_request",
         "_last_record",
         "_live",
         "_metadata",
         "_next_look",
+        "_players",
+        "_raw",
         "_row",
         "_scheduled",
         "_settings",
@@ -104,10 +104,10 @@ class Hub:
         self.token = token
         self.viewers: set[HubViewer] = set()
         self.window = FrameWindow(settings.window, settings.max_lag)
-        self._at_edge: dict[HubViewer, None] = {}
+        # Who is at the live edge; their positions are implied, see `_leave_edge`.
+        self._players, self._raw = engine.group(), engine.group()
         # Who still has frames due before the message that the stream has ended.
         self._ending: dict[HubViewer, bytes] = {}
-        self._engine = engine
         self._settings = settings
         self._row = row
         self._call_soon = call_soon
@@ -140,8 +140,8 @@ class Hub:
 
     def remove(self, viewer: HubViewer) -> None:
         """Stop serving a viewer."""
+        self._leave_edge(viewer)
         self.viewers.discard(viewer)
-        self._at_edge.pop(viewer, None)
         self._ending.pop(viewer, None)
         self._count_skips(viewer)
         self._subscription.set_viewers(len(self.viewers))
@@ -164,20 +164,36 @@ class Hub:
 
     def pause(self, viewer: HubViewer) -> None:
         """Send the viewer nothing: its tab is hidden."""
+        self._leave_edge(viewer)
         viewer.position.pause()
-        self._at_edge.pop(viewer, None)
         self._say_ended(viewer)
 
     def resume(self, viewer: HubViewer) -> None:
         """Send to the viewer again, from the newest key frame."""
+        self._leave_edge(viewer)
         viewer.position.resume(self.window, time.monotonic(), first=self._first())
         self.advance(viewer)
 
     def decoder_needs_key(self, viewer: HubViewer) -> None:
         """The viewer's decoder lost its state or its pace: next comes a new key frame."""
+        self._leave_edge(viewer)
         viewer.position.need_key(self.window, SkipCause.DECODER)
-        self._at_edge.pop(viewer, None)
         self.advance(viewer)
+
+    def _group_of(self, viewer: HubViewer) -> Group:
+        return self._raw if viewer.raw else self._players
+
+    def _leave_edge(self, viewer: HubViewer) -> None:
+        """Take a viewer out of the group that gets the newest frame, to see to it alone."""
+        if self._group_of(viewer).discard(viewer.channel):
+            viewer.position.sent(self.window.edge - 1)
+
+    def fell_behind(self, viewer: HubViewer) -> None:
+        """The newest frame came while the one before it was in flight."""
+        viewer.position.sent(self.window.edge - 2)
+
+    def _everybody_at_edge(self) -> bool:
+        return len(self._players) + len(self._raw) == len(self.viewers)
 
     def advance(self, viewer: HubViewer) -> None:
         """Send a viewer what is due until it is busy or at the live edge."""
@@ -188,7 +204,8 @@ class Hub:
                 if position.needs_key:
                     self._want_key(now)
                 elif position.at_edge(window):
-                    self._at_edge[viewer] = None
+                    self._group_of(viewer).add(viewer.channel)
+                    viewer.entry.behind(0)
                 if self._ending:
                     self._say_ended(viewer)
                 break
@@ -204,7 +221,7 @@ class Hub:
         viewer.position.sent(index)
         self._row.add(Column.FRAMES_SENT)
         self._row.add(Column.BYTES_SENT, len(data))
-        self._engine.send(viewer.channel, data)
+        viewer.channel.send(data)
 
     def _count_skips(self, viewer: HubViewer) -> None:
         for cause, count in viewer.position.take_skipped().items():
@@ -261,8 +278,9 @@ class Hub:
         new = not self._live or before is None or before.epoch != metadata.epoch
         self._live = True
         self._last_record = now = time.monotonic()
+        for viewer in self.viewers:
+            self._leave_edge(viewer)
         self.window.clear()
-        self._at_edge.clear()
         self._ending.clear()
         for viewer in self.viewers:
             if viewer.position.state is not ViewerState.HIDDEN:
@@ -275,6 +293,7 @@ class Hub:
         self._live = False
         message = messages.ended(self.stream, reason)
         for viewer in self.viewers:
+            self._leave_edge(viewer)
             if not viewer.raw:
                 self._ending[viewer] = message
                 if not viewer.position.behind(self.window):
@@ -295,10 +314,9 @@ class Hub:
         frame = WindowFrame(record.envelope, record.key, now)
         self._row.add(Column.FRAMES_IN)
         self._row.add(Column.BYTES_IN, len(record.envelope))
-        index = window.edge
         window.append(frame)
-        self._broadcast(index, frame)
-        if record.key:
+        self._broadcast(frame)
+        if record.key and not self._everybody_at_edge():
             # Those who waited for it; who is busy goes on when idle.
             for viewer in list(self.viewers):
                 if viewer.position.needs_key:
@@ -308,8 +326,9 @@ class Hub:
         self._row.add(Column.LAPPED_RECORDS, record.lost)
         if not record.key:
             # Who is still before the gap, or joins there, would run into it.
+            for viewer in self.viewers:
+                self._leave_edge(viewer)
             self.window.clear()
-            self._at_edge.clear()
         for viewer in self.viewers:
             if viewer.position.state is ViewerState.LIVE:
                 viewer.position.skipped[SkipCause.WORKER] += record.lost
@@ -317,24 +336,14 @@ class Hub:
                 viewer.position.need_key(self.window, SkipCause.WORKER)
             self._count_skips(viewer)
 
-    def _broadcast(self, index: int, frame: WindowFrame) -> None:
+    def _broadcast(self, frame: WindowFrame) -> None:
         """Send the newest frame to everybody who was waiting at the edge for it."""
-        waiting, self._at_edge = self._at_edge, {}
-        if not waiting:
-            return
-        players: list[Channel] = []
-        others: list[Channel] = []
-        for viewer in waiting:
-            if viewer.channel.idle:
-                viewer.position.sent(index)
-                self._at_edge[viewer] = None
-                (others if viewer.raw else players).append(viewer.channel)
-        for channels, raw in ((players, False), (others, True)):
-            if channels:
+        for group, raw in ((self._players, False), (self._raw, True)):
+            if group:
                 data = frame.raw if raw else frame.message
-                self._row.add(Column.FRAMES_SENT, len(channels))
-                self._row.add(Column.BYTES_SENT, len(channels) * len(data))
-                self._engine.broadcast(channels, data)
+                count = group.send(data)
+                self._row.add(Column.FRAMES_SENT, count)
+                self._row.add(Column.BYTES_SENT, count * len(data))
 
     # Time.
 
@@ -351,13 +360,18 @@ class Hub:
             # Out of descriptors, for example: nobody rings when that has passed.
             self._last_record = now
             self.pump()
+        if self._everybody_at_edge():
+            return
         if now >= self._next_look:
             self._next_look = now + _LOOK_INTERVAL
             for viewer in self.viewers:
-                viewer.entry.behind(viewer.position.lag(self.window, now))
-        if self._live and any(viewer.position.needs_key for viewer in self.viewers):
+                if viewer.channel not in self._group_of(viewer):
+                    viewer.entry.behind(viewer.position.lag(self.window, now))
+        if not self._live:
+            return
+        if any(viewer.position.needs_key for viewer in self.viewers):
             self._want_key(now)
-        elif self._live and any(viewer.position.late for viewer in self.viewers):
+        elif any(viewer.position.late for viewer in self.viewers):
             self._want_key(now, _LATE_KEY_REQUEST_INTERVAL)
 
     def close(self) -> None:

@@ -67,6 +67,9 @@ class IngestSession:
     def channel_idle(self) -> None:
         """Only control messages go this way."""
 
+    def channel_behind(self) -> None:
+        """No frames go this way."""
+
     def closed(self) -> None:
         """The connection is gone, and the stream with it."""
         publisher, self._publisher = self._publisher, None

@@ -55,6 +55,9 @@ class RefusedSession:
     def channel_idle(self) -> None:
         """Nothing is sent."""
 
+    def channel_behind(self) -> None:
+        """It is sent no frames."""
+
     def closed(self) -> None:
         """Nothing is held."""
 

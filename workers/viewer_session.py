@@ -79,6 +79,11 @@ class ViewerSession:
         if self._hub is not None:
             self._hub.advance(self)
 
+    def channel_behind(self) -> None:
+        """A frame came while the one before it was in flight."""
+        if self._hub is not None:
+            self._hub.fell_behind(self)
+
     def closed(self) -> None:
         """The connection is gone."""
         hub, self._hub = self._hub, None

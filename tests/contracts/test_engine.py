@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 import tracemalloc
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -20,7 +20,7 @@ import pytest
 import uvloop
 
 from workers.engines.asyncio_engine import AsyncioEngine
-from workers.engines.interface import Channel, Engine
+from workers.engines.interface import Channel, Engine, Group
 
 HUGE = 8 << 20
 WATCHDOG = 30.0
@@ -64,6 +64,8 @@ class Peer(asyncio.Protocol):
     Attributes:
         far: the viewer's socket, non-blocking; nothing is read from it unless a test does.
         idles: how often ``channel_idle`` was called.
+        behind: how often ``channel_behind`` was.
+        failures: errors that ``channel_failed`` told of.
         on_idle: called then.
     """
 
@@ -79,6 +81,8 @@ class Peer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.behind = 0
+        self.failures: list[OSError] = []
         self.channel = self._engine.adopt(self.transport, self)
 
     def pause_writing(self) -> None:
@@ -95,6 +99,17 @@ class Peer(asyncio.Protocol):
         self.idles += 1
         self._idle.set()
         self.on_idle()
+
+    def eof_received(self) -> bool:
+        self.channel.close()
+        return True
+
+    def channel_behind(self) -> None:
+        self.behind += 1
+
+    def channel_failed(self, error: OSError) -> None:
+        self.failures.append(error)
+        self.transport.abort()
 
     async def idle(self) -> None:
         """Wait for the next ``channel_idle``."""
@@ -169,6 +184,13 @@ class Bench:
         self.peers.append(peer)
         return peer
 
+    def group(self, peers: Iterable[Peer]) -> Group:
+        """A group with these as its members."""
+        group = self.engine.group()
+        for peer in peers:
+            group.add(peer.channel)
+        return group
+
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.errors.append(context))
@@ -229,7 +251,7 @@ class TestDelivery:
         async def scenario(bench: Bench) -> None:
             peer = await bench.connect(tcp=tcp)
             data = noise(size)
-            bench.engine.send(peer.channel, data)
+            peer.channel.send(data)
             assert await peer.read(size) == data
             await peer.nothing_more()
 
@@ -244,7 +266,7 @@ class TestDelivery:
             def send_on() -> None:
                 # From within the callback, as a hub does.
                 while peer.channel.idle and (frame := next(waiting, None)) is not None:
-                    bench.engine.send(peer.channel, frame)
+                    peer.channel.send(frame)
 
             peer.on_idle = send_on
             send_on()
@@ -256,10 +278,12 @@ class TestDelivery:
 
     def test_a_broadcast_reaches_everybody(self, run: Run, tcp: bool) -> None:
         async def scenario(bench: Bench) -> None:
-            peers = [await bench.connect(tcp=tcp) for _ in range(20)]
+            peers = [await bench.connect(tcp=tcp) for _ in range(40)]
+            group = bench.group(peers)
             for number in range(5):
                 data = noise(20_000, number)
-                assert bench.engine.broadcast([peer.channel for peer in peers], data) == []
+                assert group.send(data) == 40
+                assert all(peer.channel.idle for peer in peers)
                 for peer in peers:
                     assert await peer.read(len(data)) == data
 
@@ -269,7 +293,7 @@ class TestDelivery:
         async def scenario(bench: Bench) -> None:
             peer = await bench.connect(tcp=tcp)
             data = noise(HUGE)
-            bench.engine.send(peer.channel, data)
+            peer.channel.send(data)
             peer.channel.control(b"[last words]")
             peer.channel.finish()
             assert await peer.read_end() == data + b"[last words]"
@@ -293,7 +317,7 @@ class TestBusy:
         async def scenario(bench: Bench) -> None:
             peer = await bench.connect(tcp=tcp)
             for _ in range(10):
-                assert bench.engine.send(peer.channel, noise(1000))
+                assert peer.channel.send(noise(1000))
                 assert peer.channel.idle
                 assert peer.channel.unsent() == 0
             await peer.read(10_000)
@@ -306,7 +330,7 @@ class TestBusy:
         async def scenario(bench: Bench) -> None:
             peer = await bench.connect(tcp=tcp)
             for period in range(1, 6):
-                assert not bench.engine.send(peer.channel, noise(HUGE))
+                assert not peer.channel.send(noise(HUGE))
                 assert not peer.channel.idle
                 assert 0 < peer.channel.unsent() <= HUGE
                 assert peer.idles == period - 1
@@ -319,45 +343,52 @@ class TestBusy:
 
         run(scenario)
 
-    def test_broadcast_names_the_busy_ones(self, run: Run, tcp: bool) -> None:
+    def test_a_broadcast_puts_out_the_busy_ones(self, run: Run, tcp: bool) -> None:
         async def scenario(bench: Bench) -> None:
-            roomy = [await bench.connect(tcp=tcp, buffer=1 << 20) for _ in range(3)]
-            tight = [await bench.connect(tcp=tcp, buffer=4096) for _ in range(3)]
-            channels = [peer.channel for pair in zip(roomy, tight, strict=True) for peer in pair]
-            busy = bench.engine.broadcast(channels, noise(60_000))
-            assert set(busy) == {peer.channel for peer in tight}
+            roomy = [await bench.connect(tcp=tcp, buffer=1 << 20) for _ in range(20)]
+            tight = [await bench.connect(tcp=tcp, buffer=4096) for _ in range(20)]
+            group = bench.group(peer for pair in zip(roomy, tight, strict=True) for peer in pair)
+            assert group.send(noise(60_000)) == len(roomy) + len(tight)
             assert all(peer.channel.idle for peer in roomy)
             assert not any(peer.channel.idle for peer in tight)
+            # The next frame passes by who still has the last one to take.
+            assert group.send(b"next") == len(group) == len(roomy)
+            assert [peer.behind for peer in roomy + tight] == [0] * len(roomy) + [1] * len(tight)
             for peer in tight:
                 await asyncio.gather(peer.read(60_000), peer.idle())
-            assert [peer.idles for peer in roomy + tight] == [0, 0, 0, 1, 1, 1]
-
-        run(scenario)
-
-    def test_progress_shows_in_what_is_unsent(self, run: Run, tcp: bool) -> None:
-        async def scenario(bench: Bench) -> None:
-            peer = await bench.connect(tcp=tcp)
-            bench.engine.send(peer.channel, noise(HUGE))
-            before = peer.channel.unsent()
-            await peer.read(HUGE // 2)
-            while peer.channel.unsent() >= before:
-                await asyncio.sleep(0)
-            assert not peer.channel.idle
-            await asyncio.gather(peer.read(HUGE - HUGE // 2), peer.idle())
+                await peer.nothing_more()
+            for peer in roomy:
+                assert (await peer.read(60_004)).endswith(b"next")
+            # Of members' completions nobody is told.
+            assert [peer.idles for peer in roomy + tight] == [0] * len(roomy) + [1] * len(tight)
 
         run(scenario)
 
     def test_without_progress_nothing_changes(self, run: Run, tcp: bool) -> None:
         async def scenario(bench: Bench) -> None:
             stalled, lively = await bench.connect(tcp=tcp), await bench.connect(tcp=tcp)
-            bench.engine.send(stalled.channel, noise(HUGE))
+            stalled.channel.send(noise(HUGE))
             for _ in range(5):
-                bench.engine.send(lively.channel, noise(HUGE))
+                lively.channel.send(noise(HUGE))
                 await asyncio.gather(lively.read(HUGE), lively.idle())
             assert stalled.idles == 0
             assert not stalled.channel.idle
 
         run(scenario)
+
+
+def test_progress_shows_while_a_frame_is_in_flight(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        peer = await bench.connect()
+        peer.channel.send(noise(HUGE))
+        before = peer.channel.progress()
+        await peer.read(HUGE // 2)
+        while peer.channel.progress() <= before:
+            await asyncio.sleep(0)
+        assert not peer.channel.idle
+        await asyncio.gather(peer.read(HUGE - HUGE // 2), peer.idle())
+
+    run(scenario)
 
 
 @pytest.mark.parametrize("tcp", LINKS.values(), ids=LINKS)
@@ -380,10 +411,10 @@ class TestControl:
 
             def send_second() -> None:
                 if peer.idles == 1:
-                    bench.engine.send(peer.channel, second)
+                    peer.channel.send(second)
 
             peer.on_idle = send_second
-            bench.engine.send(peer.channel, first)
+            peer.channel.send(first)
             for number in range(20):
                 peer.channel.control(b"[%02d]" % number)
             controls = b"".join(b"[%02d]" % number for number in range(20))
@@ -396,7 +427,7 @@ class TestControl:
     def test_they_are_part_of_the_busy_period(self, run: Run, tcp: bool) -> None:
         async def scenario(bench: Bench) -> None:
             peer = await bench.connect(tcp=tcp)
-            bench.engine.send(peer.channel, noise(HUGE))
+            peer.channel.send(noise(HUGE))
             peer.channel.control(noise(HUGE))
             await peer.read(HUGE)
             assert peer.idles == 0
@@ -420,9 +451,10 @@ class TestControl:
     def test_a_frame_follows_a_control_message(self, run: Run, tcp: bool) -> None:
         async def scenario(bench: Bench) -> None:
             peer = await bench.connect(tcp=tcp)
+            group = bench.group([peer])
             for number in range(50):
                 peer.channel.control(b"[c%02d]" % number)
-                bench.engine.broadcast([peer.channel], b"<f%02d>" % number)
+                group.send(b"<f%02d>" % number)
             expected = b"".join(b"[c%02d]<f%02d>" % (number, number) for number in range(50))
             assert await peer.read(len(expected)) == expected
 
@@ -448,14 +480,14 @@ class TestRelease:
     def test_a_released_owner_hears_nothing(self, run: Run) -> None:
         async def scenario(bench: Bench) -> None:
             peer, witness = await bench.connect(), await bench.connect()
-            bench.engine.send(peer.channel, noise(HUGE))
+            peer.channel.send(noise(HUGE))
             peer.channel.release()
             peer.transport.close()
             # What was in flight may still go out whole, or not at all.
             with contextlib.suppress(ConnectionError):
                 await peer.read_end()
             await peer.lost.wait()
-            bench.engine.send(witness.channel, noise(HUGE))
+            witness.channel.send(noise(HUGE))
             await asyncio.gather(witness.read(HUGE), witness.idle())
             assert peer.idles == 0
 
@@ -465,7 +497,7 @@ class TestRelease:
         async def scenario(bench: Bench) -> None:
             for number in range(20):
                 old = await bench.connect()
-                bench.engine.send(old.channel, b"old" * (HUGE // 3))
+                old.channel.send(b"old" * (HUGE // 3))
                 descriptor = old.fileno()
                 old.channel.release()
                 old.transport.abort()
@@ -475,7 +507,7 @@ class TestRelease:
                 new = await bench.connect(descriptor=descriptor)
                 assert new.fileno() == descriptor
                 data = noise(100_000, number)
-                bench.engine.send(new.channel, data)
+                new.channel.send(data)
                 assert await new.read(len(data)) == data
                 await new.nothing_more()
 
@@ -483,19 +515,19 @@ class TestRelease:
 
     def test_a_reset_of_one_harms_nobody(self, run: Run) -> None:
         async def scenario(bench: Bench) -> None:
-            peers = [await bench.connect() for _ in range(9)]
+            peers = [await bench.connect() for _ in range(39)]
             # One dies with a frame in flight, one while idle, one is closed from this side.
             in_flight, idle, closing = peers[1], peers[4], peers[7]
-            bench.engine.send(in_flight.channel, noise(HUGE))
+            in_flight.channel.send(noise(HUGE))
             reset(in_flight.far)
             reset(idle.far)
             closing.transport.abort()
             doomed = (in_flight, idle, closing)
             others = [peer for peer in peers if peer not in doomed]
+            group = bench.group(peers)
             for number in range(20):
                 data = noise(10_000, number)
-                alive = [peer for peer in peers if not peer.lost.is_set()]
-                bench.engine.broadcast([p.channel for p in alive if p.channel.idle], data)
+                group.send(data)
                 for peer in others:
                     assert await peer.read(len(data)) == data
             for peer in doomed:
@@ -512,7 +544,7 @@ class TestBuffers:
             peers = [await bench.connect() for _ in range(4)]
             data = noise(HUGE)
             digest = hashlib.sha256(data).digest()
-            bench.engine.broadcast([peer.channel for peer in peers], data)
+            bench.group(peers).send(data)
             del data
             gc.collect()
             # Memory that was freed by mistake is taken again at once.
@@ -532,11 +564,11 @@ class TestBuffers:
             references = sys.getrefcount(data)
             tracemalloc.start()
             try:
-                busy = bench.engine.broadcast([peer.channel for peer in peers], data)
+                bench.group(peers).send(data)
                 grown, _ = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()
-            assert len(busy) == 200
+            assert not any(peer.channel.idle for peer in peers)
             # Copies of what is left over would be 200 MiB.
             assert grown < 2 << 20
             assert sys.getrefcount(data) >= references + 200
@@ -554,7 +586,7 @@ class TestBuffers:
             peer = await bench.connect()
             data = noise(HUGE)
             references = sys.getrefcount(data)
-            bench.engine.send(peer.channel, data)
+            peer.channel.send(data)
             received, _ = await asyncio.gather(peer.read(HUGE), peer.idle())
             assert received == data
             await peer.nothing_more()

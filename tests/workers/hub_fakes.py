@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -12,13 +12,21 @@ from bus.frame import INIT_CHANGED, KEY, Frame, decode, encode
 from bus.ring import Record
 from bus.stream import Metadata
 from bus.subscription import Ended, Started
-from workers.engines.interface import Channel
+from workers.engines.interface import Channel, Group
 from workers.settings import ViewerSettings
 from workers.table import Column
 from workers.viewer import ViewerPosition
 from workers.viewer_table import ViewerEntry
 
-__all__ = ["FakeChannel", "FakeEngine", "FakeRow", "FakeSubscription", "FakeViewer", "Stage"]
+__all__ = [
+    "FakeChannel",
+    "FakeEngine",
+    "FakeGroup",
+    "FakeRow",
+    "FakeSubscription",
+    "FakeViewer",
+    "Stage",
+]
 
 Event = Record | Started | Ended
 
@@ -39,8 +47,11 @@ class FakeRow:
 class FakeChannel:
     """What reached a viewer, as messages: frames decoded, maps as dicts, raw payloads as bytes."""
 
-    def __init__(self, owner: Callable[[], None]) -> None:
+    def __init__(self, owner: Callable[[], None], behind: Callable[[], None], slow: bool) -> None:
         self.idle = True
+        self.behind = behind
+        self.group: FakeGroup | None = None
+        self._slow = slow
         self.received: list[Frame | dict[str, Any] | bytes] = []
         self._owner = owner
 
@@ -61,7 +72,18 @@ class FakeChannel:
         """What was in flight is out."""
         if not self.idle:
             self.idle = True
-            self._owner()
+            if self.group is None:
+                self._owner()
+
+    def send(self, data: bytes) -> bool:
+        assert self.idle, "a channel has one frame in flight at most"
+        self.take(data)
+        self.idle = not self._slow
+        return self.idle
+
+    def close(self) -> None: ...
+    def progress(self) -> int:
+        return 0
 
     def finish(self) -> None: ...
     def unsent(self) -> int:
@@ -70,6 +92,41 @@ class FakeChannel:
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
     def release(self) -> None: ...
+
+
+class FakeGroup:
+    """Those who are at the edge."""
+
+    def __init__(self) -> None:
+        self._members: list[FakeChannel] = []
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, channel: object) -> bool:
+        return channel in self._members
+
+    def add(self, channel: Channel) -> None:
+        assert isinstance(channel, FakeChannel)
+        assert channel.group is None
+        channel.group = self
+        self._members.append(channel)
+
+    def discard(self, channel: Channel) -> bool:
+        assert isinstance(channel, FakeChannel)
+        if channel.group is not self:
+            return False
+        channel.group = None
+        self._members.remove(channel)
+        return True
+
+    def send(self, data: bytes) -> int:
+        for channel in [member for member in self._members if not member.idle]:
+            self.discard(channel)
+            channel.behind()
+        for channel in self._members:
+            channel.send(data)
+        return len(self._members)
 
 
 class FakeEngine:
@@ -83,15 +140,8 @@ class FakeEngine:
     def adopt(self, transport: object, owner: object) -> Channel:
         raise NotImplementedError
 
-    def broadcast(self, channels: Collection[Channel], data: bytes) -> list[Channel]:
-        return [channel for channel in channels if not self.send(channel, data)]
-
-    def send(self, channel: Channel, data: bytes) -> bool:
-        assert isinstance(channel, FakeChannel)
-        assert channel.idle, "a channel has one frame in flight at most"
-        channel.take(data)
-        channel.idle = not self.slow
-        return channel.idle
+    def group(self) -> Group:
+        return FakeGroup()
 
     def close(self) -> None: ...
 
@@ -132,7 +182,11 @@ class FakeViewer:
         self.raw = raw
         self.position = ViewerPosition(0.0)
         self.entry = ViewerEntry(memoryview(bytearray(1024)).cast("Q"), 0)
-        self.fake = FakeChannel(lambda: stage.hub.advance(self))
+        self.fake = FakeChannel(
+            lambda: stage.hub.advance(self),
+            lambda: stage.hub.fell_behind(self),
+            stage.engine.slow,
+        )
         self.channel: Channel = self.fake
 
     @property

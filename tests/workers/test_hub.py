@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from bus.errors import SegmentInvalid
 from bus.frame import Frame
 from bus.subscription import Ended
-from tests.workers.hub_fakes import FakeViewer, Stage
-from workers.engines.interface import Channel
+from tests.workers.hub_fakes import FakeChannel, FakeViewer, Stage
 from workers.table import Column
 
 MakeStage = Callable[..., Stage]
@@ -378,16 +377,18 @@ class TestSharing:
         busy.fake.complete()
         assert busy.numbers == [0, 1, 2]
 
-    def test_all_get_the_same_bytes(self, make_stage: MakeStage) -> None:
+    def test_all_get_the_same_bytes(
+        self, make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         stage = make_stage()
         sent: list[bytes] = []
-        send = stage.engine.send
+        send = FakeChannel.send
 
-        def record(channel: Channel, data: bytes) -> bool:
+        def record(channel: FakeChannel, data: bytes) -> bool:
             sent.append(data)
             return send(channel, data)
 
-        stage.engine.send = record  # type: ignore[method-assign]
+        monkeypatch.setattr(FakeChannel, "send", record)
         for _ in range(5):
             stage.view()
         stage.start()

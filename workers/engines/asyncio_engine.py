@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection
 
 from workers.engines.interface import Channel, Owner
 from workers.engines.proactor_channel import ProactorChannel
 from workers.engines.transport_channel import TransportChannel
 from workers.tls import TlsLayer
 
-__all__ = ["AsyncioEngine", "transport_channel"]
+__all__ = ["AsyncioEngine", "AsyncioGroup", "transport_channel"]
 
 
 def transport_channel(transport: asyncio.Transport, owner: Owner) -> TransportChannel:
@@ -32,6 +31,45 @@ def transport_channel(transport: asyncio.Transport, owner: Owner) -> TransportCh
         if isinstance(asyncio.get_running_loop(), asyncio.ProactorEventLoop):
             return ProactorChannel(transport, owner)
     return TransportChannel(transport, owner)
+
+
+class AsyncioGroup:
+    """A set of channels, written to one by one."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self) -> None:
+        self._members: dict[TransportChannel, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, channel: object) -> bool:
+        return channel in self._members
+
+    def add(self, channel: Channel) -> None:
+        """Let it have the next frame."""
+        assert isinstance(channel, TransportChannel)
+        channel.group = self
+        self._members[channel] = None
+
+    def discard(self, channel: Channel) -> bool:
+        """Let it not; whether it was a member."""
+        assert isinstance(channel, TransportChannel)
+        if channel.group is not self:
+            return False
+        channel.group = None
+        del self._members[channel]
+        return True
+
+    def send(self, data: bytes) -> int:
+        """Write a frame to all that are idle, put out the others."""
+        for channel in [member for member in self._members if member.busy]:
+            self.discard(channel)
+            channel.pass_by()
+        for channel in self._members:
+            channel.send(data)
+        return len(self._members)
 
 
 class AsyncioEngine:
@@ -43,14 +81,9 @@ class AsyncioEngine:
         """Make a connection's channel."""
         return transport_channel(transport, owner)
 
-    def broadcast(self, channels: Collection[Channel], data: bytes) -> list[Channel]:
-        """Write ``data`` to every transport; the channels that hold some of it still."""
-        return [channel for channel in channels if not self.send(channel, data)]
-
-    def send(self, channel: Channel, data: bytes) -> bool:
-        """Write ``data`` to one transport; whether it is out already."""
-        assert isinstance(channel, TransportChannel)
-        return channel.write(data)
+    def group(self) -> AsyncioGroup:
+        """Make an empty group."""
+        return AsyncioGroup()
 
     def close(self) -> None:
         """Nothing is held."""

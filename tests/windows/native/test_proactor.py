@@ -54,6 +54,12 @@ class Peer(asyncio.Protocol):
     def channel_idle(self) -> None:
         self.idles += 1
 
+    def channel_behind(self) -> None:
+        """It is in no group."""
+
+    def channel_failed(self, error: OSError) -> None:
+        """Its transport tells by itself."""
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.channel.release()
         self.lost.set()
@@ -145,11 +151,11 @@ def test_every_viewer_is_sent_the_very_same_object(monkeypatch: pytest.MonkeyPat
         peers = [(await connect())[0] for _ in range(20)]
         second = FRAME[::-1]
         for peer in peers:
-            peer.channel.write(FRAME)
+            peer.channel.send(FRAME)
         # In the same turn, while the loop has yet to see that the first is out.
         late = [peer for peer in peers if peer.channel.idle]
         for peer in late:
-            assert not peer.channel.write(second)
+            assert not peer.channel.send(second)
             peer.channel.control(b"[control]")
         for peer in peers:
             expected = FRAME + (second + b"[control]" if peer in late else b"")
@@ -167,7 +173,7 @@ def test_every_viewer_is_sent_the_very_same_object(monkeypatch: pytest.MonkeyPat
 def test_fin_leaves_the_way_back_open() -> None:
     async def test(complaints: list[dict[str, Any]]) -> None:
         peer, near = await connect()
-        peer.channel.write(FRAME)
+        peer.channel.send(FRAME)
         peer.channel.control(b"[last]")
         peer.channel.finish()
         whole = await read(peer.far, 1 << 30)
