@@ -45,7 +45,9 @@ class ServerSettings:
     instance: str = option(
         DEFAULT_INSTANCE, "name that same-host programs find the relay by", check=check_instance
     )
-    engine: str = option("auto", "how frames are sent to viewers", choices=("auto", "asyncio"))
+    engine: str = option(
+        "auto", "how frames are sent to viewers", choices=("auto", "uring", "asyncio")
+    )
     tls_cert: str = option(
         "", "file with the TLS certificate, then the intermediate ones: serve https and wss"
     )

@@ -38,7 +38,7 @@ class WorkerContext:
         pages: plain HTTP.
         limits: what it accepts from strangers.
         viewer: how it treats viewers.
-        engine: ``auto`` or ``asyncio``.
+        engine: ``auto``, ``uring`` or ``asyncio``.
         certificate: for TLS; None: connections are plain.
     """
 

@@ -106,7 +106,7 @@ class Column(IntEnum):
     LATENCY_10 = 77
 
 
-ENGINES: Final = ("", "asyncio")
+ENGINES: Final = ("", "asyncio", "uring")
 """Names behind Column.ENGINE."""
 
 

@@ -21,6 +21,7 @@ import uvloop
 
 from workers.engines.asyncio_engine import AsyncioEngine
 from workers.engines.interface import Channel, Engine, Group
+from workers.engines.uring.engine import UringEngine
 
 HUGE = 8 << 20
 WATCHDOG = 30.0
@@ -48,6 +49,8 @@ _SELECTOR_SHARES = sys.version_info >= (3, 12)
 CASES = [
     Case("asyncio on uvloop", AsyncioEngine, uvloop.new_event_loop),
     Case("asyncio on asyncio", AsyncioEngine, asyncio.new_event_loop, _SELECTOR_SHARES),
+    Case("uring on uvloop", UringEngine, uvloop.new_event_loop),
+    Case("uring on asyncio", UringEngine, asyncio.new_event_loop),
 ]
 SHARING = [case for case in CASES if case.shares]
 LINKS = {"TCP": True, "socketpair": False}

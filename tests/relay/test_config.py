@@ -72,7 +72,7 @@ class TestMistakes:
             (["--workers", "0"], "--workers must be at least 1, not 0"),
             (["--max-lag", "0.01"], "--max-lag must be at least 0.05, not 0.01"),
             (["--max-lag", "nan"], "--max-lag must be a number, not nan"),
-            (["--engine", "epoll"], "--engine must be one of auto, asyncio, not 'epoll'"),
+            (["--engine", "epoll"], "--engine must be one of auto, uring, asyncio, not 'epoll'"),
             (["--instance", "a/b"], "--instance: invalid instance name 'a/b': use 1 to 64"),
             (["--host", ""], "--host: must name an address"),
         ],

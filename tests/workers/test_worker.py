@@ -15,7 +15,7 @@ from tests.workers.harness import Fleet, wait_until
 from tests.workers.scene import stage
 from tests.workers.test_ingest import HELLO
 from workers.settings import ViewerSettings
-from workers.table import Column, WorkerState, WorkerTable
+from workers.table import ENGINES, Column, WorkerState, WorkerTable
 
 Starter = Callable[..., Fleet]
 
@@ -31,7 +31,7 @@ class TestLiving:
         for row, worker in zip(rows, fleet.workers, strict=True):
             assert row.state is WorkerState.READY
             assert row[Column.PID] == worker.pid
-            assert row.engine == "asyncio"
+            assert row.engine in ENGINES[1:]
             assert row.heartbeat_age < 60
         table.close()
 

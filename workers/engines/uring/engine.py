@@ -1,0 +1,202 @@
+"""Fan-out through io_uring: one system call hands a frame to many sockets.
+
+Lessons of the kernel that this rests on:
+
+* An operation holds its socket, not the descriptor's number, and closing the number does not
+  end it: a channel that is released calls its operation back, and its slot is free again only
+  when that has completed.
+* Nearly all sends complete within the call that submits them. Those of slow peers complete
+  later; the ring then wakes the loop. Nothing ever waits for them.
+* With WAITALL a send that found no room goes on by itself; a short one is still possible, and
+  is continued.
+
+A broadcast whose completions all say "whole" costs a few operations on arrays; only the rest
+is looked at one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.engines.interface import Owner
+from workers.engines.uring import abi
+from workers.engines.uring.channel import UringChannel
+from workers.engines.uring.group import UringGroup
+from workers.engines.uring.operations import (
+    IGNORED,
+    SLOT_MASK,
+    cancel_entry,
+    pack_tag,
+    send_entry,
+    slot_of,
+)
+from workers.engines.uring.ring import Ring
+
+__all__ = ["UringEngine"]
+
+_BATCH: Final = 128
+"""Sends in one system call: a longer one would not let viewers on its processor read."""
+_COMPLETIONS: Final = 16_384
+
+
+class UringEngine:
+    """See the module. Made and used within one running loop.
+
+    Attributes:
+        loop: that loop.
+    """
+
+    name = "uring"
+
+    def __init__(self, ring: Ring | None = None) -> None:
+        """Make the engine.
+
+        Args:
+            ring: instead of one of its own.
+
+        Raises:
+            OSError: when the kernel does not allow it, or is too old.
+        """
+        self.loop = asyncio.get_running_loop()
+        self._ring = ring or Ring(_BATCH, _COMPLETIONS)
+        self._channels: dict[int, UringChannel] = {}
+        self._free: list[int] = []
+        self._slots = 0
+        # Scratch for `_sort`: whose send of this batch is not seen whole; all False between.
+        self._mark = np.zeros(1024, np.bool_)
+        self._single = np.zeros(1, abi.SQE)
+        # Completions that turned up while a frame was being sent.
+        self._unseen: list[tuple[int, int]] = []
+        self.loop.add_reader(self._ring.fileno(), self._ready)
+
+    def adopt(self, transport: asyncio.Transport, owner: Owner) -> UringChannel:
+        """Make a connection's channel."""
+        if self._free:
+            tag = self._free.pop()
+            tag = pack_tag(slot_of(tag), (tag >> 32) + 1)
+        else:
+            tag = pack_tag(self._slots, 0)
+            self._slots += 1
+            if self._slots > len(self._mark):
+                self._mark = np.zeros(2 * len(self._mark), np.bool_)
+        channel = self._channels[tag] = UringChannel(self, tag, transport, owner)
+        return channel
+
+    def forget(self, channel: UringChannel) -> None:
+        """A released channel's last operation has completed; its slot is free."""
+        del self._channels[channel.tag]
+        self._free.append(channel.tag)
+
+    def group(self) -> UringGroup:
+        """Make an empty group."""
+        return UringGroup(self)
+
+    # Operations.
+
+    def submit(self, tag: int, fd: int, data: bytes, done: int, length: int) -> bool:
+        """Send a part of ``data``; whether the kernel accepted it."""
+        self._single[0] = send_entry(tag, fd, abi.address_of(data) + done, length)
+        return self._ring.submit(self._single) == 1
+
+    def cancel(self, tag: int) -> None:
+        """Call back a channel's operation, and let the kernel act on it now."""
+        self._single[0] = cancel_entry(tag)
+        self._ring.submit(self._single)
+        self._ring.flush()
+        # Not to its owner, who is in the middle of something.
+        self._put_aside(self._ring.completions())
+        self._retire()
+
+    def broadcast(self, sends: NDArray[Any], members: list[UringChannel], data: bytes) -> None:
+        """Submit a group's entries and see to those that are not out at once."""
+        submitted = self._ring.submit(sends)
+        completions = self._ring.completions()
+        if (
+            submitted == len(sends) == len(completions)
+            and sends["len"][0] == len(data)
+            and (completions["res"] == len(data)).all()
+            and (completions["user_data"] == sends["user_data"]).all()
+        ):
+            return
+        self._sort(sends, submitted, completions, members, data)
+
+    def _sort(
+        self,
+        sends: NDArray[Any],
+        submitted: int,
+        completions: NDArray[Any],
+        members: list[UringChannel],
+        data: bytes,
+    ) -> None:
+        """Tell what is out whole from what is still in flight, short or broken."""
+        mark = self._mark
+        tags = completions["user_data"]
+        completions, tags = completions[tags != IGNORED], tags[tags != IGNORED]
+        slots = tags & SLOT_MASK
+        mark[sends["user_data"] & SLOT_MASK] = True
+        whole = mark[slots] & (completions["res"] == len(data))
+        mark[slots[whole]] = False
+        left = np.flatnonzero(mark[sends["user_data"] & SLOT_MASK]).tolist()
+        mark[sends["user_data"] & SLOT_MASK] = False
+        for place in left:
+            members[place].in_flight(data)
+        for place in left:
+            if place >= submitted:
+                members[place].try_later()
+        self._put_aside(completions[~whole])
+
+    def _put_aside(self, completions: NDArray[Any]) -> None:
+        """Keep completions for the loop's next turn: owners act on them."""
+        if len(completions):
+            if not self._unseen:
+                self.loop.call_soon(self._look_at_unseen)
+            self._unseen += zip(
+                completions["user_data"].tolist(), completions["res"].tolist(), strict=True
+            )
+
+    def _retire(self) -> None:
+        """Complete what belongs to released channels, which tells nobody."""
+        unseen, self._unseen = self._unseen, []
+        for tag, result in unseen:
+            channel = self._channels.get(tag)
+            if channel is not None and channel.released:
+                channel.completed(result)
+            else:
+                self._unseen.append((tag, result))
+
+    def _look_at_unseen(self) -> None:
+        unseen, self._unseen = self._unseen, []
+        self._dispatch(unseen)
+
+    def _ready(self) -> None:
+        """The ring has something to tell."""
+        self._ring.flush()
+        found = self._ring.completions()
+        self._dispatch(list(zip(found["user_data"].tolist(), found["res"].tolist(), strict=True)))
+
+    def _dispatch(self, completions: list[tuple[int, int]]) -> None:
+        for tag, result in completions:
+            channel = self._channels.get(tag)
+            if channel is None:
+                continue
+            try:
+                channel.completed(result)
+            except Exception as exc:
+                # Of one connection, and no other's concern.
+                self.loop.call_exception_handler(
+                    {"message": "a completion could not be handled", "exception": exc}
+                )
+
+    def close(self) -> None:
+        """Give the ring back once the last operation has completed."""
+        self.loop.remove_reader(self._ring.fileno())
+        self._look_at_unseen()
+        while self._channels:
+            # All are released and called back.
+            self._ring.flush(1)
+            self._ready()
+        self._ring.close()

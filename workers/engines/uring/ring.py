@@ -1,0 +1,158 @@
+"""One io_uring as two arrays: entries go in, completions come out.
+
+The ring belongs to the thread that made it (SINGLE_ISSUER), and the kernel posts completions
+only while that thread is within `submit` or `flush` (DEFER_TASKRUN). So both queues are
+touched by one thread alone, and plain loads and stores in program order are enough: no fence
+is needed on any processor, and nothing changes between two lines of Python.
+
+An eventfd tells of completions, and of deferred work that `flush` turns into some. (The ring's
+own descriptor is no help: epoll sees it become readable only by chance, because deferred work
+wakes nobody who polls it.) What entries refer to is the caller's concern.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import sys
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.engines.uring import abi
+
+__all__ = ["Ring"]
+
+_NO_ROOM: Final = (errno.EAGAIN, errno.EBUSY, errno.EINTR)
+_ONE: Final = (1).to_bytes(8, sys.byteorder)
+
+
+class Ring:
+    """See the module."""
+
+    def __init__(self, entries: int, completions: int) -> None:
+        """Make a ring in this thread.
+
+        Args:
+            entries: how many are handed over in one system call, a power of two.
+            completions: how many may wait to be seen, a power of two; more than that the
+                kernel keeps in a list of its own.
+
+        Raises:
+            OSError: when the kernel does not allow it, or is too old.
+        """
+        params = abi.Params(flags=abi.SETUP_FLAGS, cq_entries=completions)
+        self._fd = abi.setup(entries, params)
+        self._event = -1
+        try:
+            self._event = abi.make_event()
+            abi.register_eventfd(self._fd, self._event)
+            self._map(params)
+            self._probe()
+        except BaseException:
+            self.close()
+            raise
+
+    def _map(self, params: abi.Params) -> None:
+        sq, cq = params.sq_off, params.cq_off
+        size = max(sq.array + 4 * params.sq_entries, cq.cqes + abi.CQE.itemsize * params.cq_entries)
+        queues = mmap.mmap(self._fd, size)
+        entries = mmap.mmap(self._fd, abi.SQE.itemsize * params.sq_entries, offset=abi.OFF_SQES)
+        # Entries are used in their order; the kernel's level of indirection stays as it is.
+        np.frombuffer(queues, "u4", params.sq_entries, sq.array)[:] = range(params.sq_entries)
+        words = memoryview(queues).cast("I")
+        self._words = words
+        self._sq_head, self._sq_tail, self._sq_flags = sq.head // 4, sq.tail // 4, sq.flags // 4
+        self._cq_head, self._cq_tail = cq.head // 4, cq.tail // 4
+        self._sq_mask, self._cq_mask = params.sq_entries - 1, params.cq_entries - 1
+        self._sqes: NDArray[Any] = np.frombuffer(entries, abi.SQE, params.sq_entries)
+        self._cqes: NDArray[Any] = np.frombuffer(queues, abi.CQE, params.cq_entries, cq.cqes)
+
+    def _probe(self) -> None:
+        """There and back once: a filter may allow the ring and forbid its use."""
+        entry = np.zeros(1, abi.SQE)
+        entry["opcode"], entry["user_data"] = abi.NOP, 1
+        if self.submit(entry) != 1 or self.completions()["user_data"].tolist() != [1]:
+            raise OSError(errno.EOPNOTSUPP, "the ring does not answer")
+
+    def fileno(self) -> int:
+        """The eventfd: readable when `flush` may have something for `completions`."""
+        return self._event
+
+    def submit(self, entries: NDArray[Any]) -> int:
+        """Hand entries to the kernel, which copies them.
+
+        Returns:
+            How many it took, from the first on; less than all only when it is out of memory.
+        """
+        words, capacity = self._words, self._sq_mask + 1
+        taken = 0
+        while taken < len(entries):
+            tail = words[self._sq_tail]
+            place = tail & self._sq_mask
+            count = min(len(entries) - taken, capacity - place)
+            self._sqes[place : place + count] = entries[taken : taken + count]
+            words[self._sq_tail] = (tail + count) & 0xFFFF_FFFF
+            accepted = self._enter(count)
+            taken += accepted
+            if accepted < count:
+                # What is left must not be sent by a later call, when its bytes may be gone.
+                words[self._sq_tail] = words[self._sq_head]
+                break
+        return taken
+
+    def _enter(self, count: int) -> int:
+        try:
+            return abi.enter(self._fd, count, 0, 0)
+        except OSError as exc:
+            if exc.errno in _NO_ROOM:
+                return 0
+            raise
+
+    def flush(self, wait: int = 0) -> None:
+        """Let the kernel post what has completed by now.
+
+        Args:
+            wait: return only when so many completions are there.
+        """
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._event, 8)
+        try:
+            abi.enter(self._fd, 0, wait, abi.GETEVENTS)
+        except OSError as exc:
+            if exc.errno not in _NO_ROOM:
+                raise
+        if self._words[self._sq_flags] & abi.TASKRUN:
+            # One call does a limited amount of deferred work, and nobody tells of the rest.
+            os.write(self._event, _ONE)
+
+    def completions(self) -> NDArray[Any]:
+        """Take all completions that are there."""
+        taken = self._take()
+        while self._words[self._sq_flags] & abi.CQ_OVERFLOW:
+            self.flush()
+            taken = np.concatenate([taken, self._take()])
+        return taken
+
+    def _take(self) -> NDArray[Any]:
+        words, mask = self._words, self._cq_mask
+        head, tail = words[self._cq_head], words[self._cq_tail]
+        first, count = head & mask, (tail - head) & 0xFFFF_FFFF
+        taken = self._cqes[first : first + count].copy()
+        if len(taken) < count:
+            taken = np.concatenate([taken, self._cqes[: count - len(taken)]])
+        words[self._cq_head] = tail
+        return taken
+
+    def close(self) -> None:
+        """Give the ring back; nothing is in flight."""
+        # The mappings hold the ring, too, and go with the last of their views.
+        self.__dict__.pop("_words", None)
+        self.__dict__.pop("_sqes", None)
+        self.__dict__.pop("_cqes", None)
+        os.close(self._fd)
+        if self._event >= 0:
+            os.close(self._event)
