@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check system clean
+.PHONY: help run test test-fast bench check system clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,14 @@ check: $(VENV)/dev  ## Lint, format, types, layering
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 -p bus -p workers -p relay -p tests.windows
 	$(BIN)/python -m pytest -q tests/test_layering.py
+
+bench: $(VENV)/base  ## Measure beside peers (BENCH="500x16k storm --rounds 3"; all takes hours)
+	@sh tests/system_packages.sh bench
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	-npm install --silent --no-save --prefix $(VENV)/npm ws@8 bun@1
+	NODE_PATH=$(CURDIR)/$(VENV)/npm/node_modules \
+	  PATH="$(CURDIR)/$(VENV)/npm/node_modules/.bin:$$PATH" $(BIN)/python -m tests.bench $(BENCH)
+	$(BIN)/python -m tests.bench.report build/bench/rows.jsonl --plot build/bench/fanout.png
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .hypothesis

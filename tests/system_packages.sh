@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the programs that some tests drive, by groups; without arguments, "browser".
 #   browser   a browser and a virtual screen
+#   bench     a C compiler, and servers to measure beside
 #   deploy    proxies, Prometheus' checker and systemd's
 #   windows   Wine, and a compiler for programs that run under it
 # Where it may not, it says so; the tests that need them are then skipped with that reason.
@@ -26,6 +27,12 @@ for group in "${@:-browser}"; do
             missing="$missing wine64"
         command -v x86_64-w64-mingw32-gcc >/dev/null 2>&1 ||
             missing="$missing gcc-mingw-w64-x86-64-win32"
+        ;;
+    bench)
+        command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+        [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] ||
+            missing="$missing nginx libnginx-mod-nchan"
+        command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
         ;;
     *)
         echo "unknown group: $group" >&2

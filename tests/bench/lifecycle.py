@@ -1,12 +1,10 @@
-"""How long the relay's own steps take, and what a viewer costs when nothing happens::
+"""How long the relay's own steps take::
 
     python -m tests.bench.lifecycle
 
 * start: from `relay-supervisor` to its ready line, 4 workers
 * join: from connect to the first frame, a key frame that is already in the ring
 * kill: from SIGKILL of a viewer's worker to its next frame, reconnecting at once
-* handshake: connect, upgrade, hello, close, in a row from one client
-* memory: growth of a worker for each idle viewer
 """
 
 from __future__ import annotations
@@ -19,22 +17,26 @@ import statistics
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import psutil
 
-from tests.bench.clients import handshake
-from tests.bench.servers import Server, relay
+from tests.bench.contestants import PEERS, Server, contestant, handshake, running
+from tests.bench.load import Load, feed
 
 __all__ = ["main"]
 
 _WORKERS = 4
-_IDLE_VIEWERS = 1000
-_HANDSHAKES = 1000
+_LOAD = Load(viewers=1, size=16384)
+
+
+def _relay() -> AbstractContextManager[Server]:
+    return running(contestant(PEERS / "relay_asyncio.py"), _WORKERS)
 
 
 def _frame(port: int) -> socket.socket:
     """A viewer that has got the beginning of its first frame."""
-    sock = handshake(port, "/view/bench")
+    sock = handshake(port, "/view/s0")
     seen = b""
     # Frames of this stream are 16 KiB; the hello before them is a few hundred bytes.
     while len(seen) < 4096:
@@ -47,13 +49,13 @@ def _frame(port: int) -> socket.socket:
 
 def _start() -> float:
     before = time.perf_counter()
-    with relay(_WORKERS, 16384, 30):
+    with _relay():
         return (time.perf_counter() - before) * 1000
 
 
 def _join(server: Server) -> float:
     before = time.perf_counter()
-    sock = _frame(server.port)
+    sock = _frame(server.ports[0])
     elapsed = (time.perf_counter() - before) * 1000
     sock.close()
     return elapsed
@@ -61,7 +63,7 @@ def _join(server: Server) -> float:
 
 def _kill(server: Server) -> float:
     """Milliseconds of picture lost by a viewer whose worker is killed."""
-    sock = _frame(server.port)
+    sock = _frame(server.ports[0])
     victim = _worker_of(sock)
     before = time.perf_counter()
     os.kill(victim, signal.SIGKILL)
@@ -72,7 +74,7 @@ def _kill(server: Server) -> float:
         except ConnectionError:
             break
     sock.close()
-    _frame(server.port).close()
+    _frame(server.ports[0]).close()
     elapsed = (time.perf_counter() - before) * 1000
     while _ready(server) < _WORKERS:
         time.sleep(0.05)
@@ -80,7 +82,7 @@ def _kill(server: Server) -> float:
 
 
 def _ready(server: Server) -> int:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/api/workers") as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.ports[0]}/api/workers") as answer:
         workers = json.load(answer)["workers"]
     return sum(worker["state"] == "ready" for worker in workers)
 
@@ -93,26 +95,6 @@ def _worker_of(sock: socket.socket) -> int:
         if ports == [theirs, mine] and found.pid:
             return found.pid
     raise LookupError("no process has the other end")
-
-
-def _handshakes(server: Server) -> float:
-    """Microseconds of the workers' CPU for each connection."""
-    cpu = server.cpu_seconds()
-    for _ in range(_HANDSHAKES):
-        handshake(server.port, "/view/nothing").close()
-    return (server.cpu_seconds() - cpu) / _HANDSHAKES * 1e6
-
-
-def _memory(server: Server) -> float:
-    """KiB of the worker's own memory for each idle viewer."""
-    worker = psutil.Process(server.pids[0])
-    warm = [handshake(server.port, "/view/nothing") for _ in range(100)]
-    before = worker.memory_full_info().uss
-    idle = [handshake(server.port, "/view/nothing") for _ in range(_IDLE_VIEWERS)]
-    grown = worker.memory_full_info().uss - before
-    for sock in warm + idle:
-        sock.close()
-    return grown / _IDLE_VIEWERS / 1024
 
 
 def _show(name: str, unit: str, values: list[float]) -> None:
@@ -130,13 +112,9 @@ def _repeat(times: int, measure: Callable[[], float]) -> list[float]:
 def main() -> None:
     """Measure all and print."""
     _show("start", "ms", _repeat(5, _start))
-    with relay(_WORKERS, 16384, 30) as server:
-        _frame(server.port).close()
+    with _relay() as server, feed(server, _LOAD):
         _show("join", "ms", _repeat(50, lambda: _join(server)))
         _show("kill", "ms", _repeat(20, lambda: _kill(server)))
-    with relay(1, 16384, 30) as server:
-        _show("handshake", "us", _repeat(3, lambda: _handshakes(server)))
-        _show("memory", "KiB", _repeat(1, lambda: _memory(server)))
 
 
 if __name__ == "__main__":
