@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
-from collections.abc import Callable, Coroutine
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 import uvloop
 from numpy.typing import NDArray
 
-from tests.contracts.test_engine import Bench, noise
+from tests.contracts.test_engine import HUGE, Bench, Peer, is_open, noise
 from workers.engines.uring import abi
 from workers.engines.uring.engine import UringEngine
 from workers.engines.uring.operations import pack_tag, send_entry, slot_of
@@ -27,11 +30,14 @@ class FaultyRing(Ring):
     Attributes:
         faults: for each of the next sends a length to cut it to, or a negative errno.
         full: how often the kernel has no memory for a batch's second half.
+        flushes: how often it was asked for what has completed meanwhile.
     """
 
     def __init__(self) -> None:
         self.faults: list[int] = []
         self.full = 0
+        self.flushes = 0
+        self._held: list[NDArray[Any]] | None = None
         self._failures: dict[int, int] = {}
         super().__init__(128, 1024)
 
@@ -55,7 +61,30 @@ class FaultyRing(Ring):
         found = super().completions()
         for entry in found:
             entry["res"] = self._failures.pop(int(entry["user_data"]), entry["res"])
-        return found
+        if self._held is None:
+            return found
+        self._held.append(found)
+        return found[:0]
+
+    def flush(self, wait: int = 0) -> None:
+        self.flushes += 1
+        super().flush(wait)
+
+    @contextlib.contextmanager
+    def late(self) -> Iterator[None]:
+        """Keep all completions back for so long."""
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            found = np.concatenate(held)
+            entries = np.zeros(len(found), abi.SQE)
+            entries["user_data"] = found["user_data"]
+            self._failures |= dict(
+                zip(found["user_data"].tolist(), found["res"].tolist(), strict=True)
+            )
+            super().submit(entries)
 
 
 def run(scenario: Callable[[Bench, FaultyRing], Coroutine[Any, Any, None]]) -> None:
@@ -78,7 +107,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("together", [1, 40])
-def test_what_is_short_or_refused_goes_on_exactly(faults: list[int], together: int) -> None:
+def test_short_and_eagain(faults: list[int], together: int) -> None:
     async def scenario(bench: Bench, ring: FaultyRing) -> None:
         peers = [await bench.connect(buffer=4096) for _ in range(together)]
         ring.faults = list(faults)
@@ -121,6 +150,111 @@ def test_a_broken_connection_is_reported_once_and_harms_nobody() -> None:
             assert not peer.failures
 
     run(scenario)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until it is so."""
+    while not condition():
+        await asyncio.sleep(0)
+
+
+def test_slow_client_deadline() -> None:
+    """Who does not read shows no progress; its end takes its frame along, and nobody else."""
+
+    async def scenario(bench: Bench, ring: FaultyRing) -> None:
+        slow, *others = peers = [await bench.connect() for _ in range(40)]
+        group = bench.group(peers)
+        data = noise(HUGE)
+        references = sys.getrefcount(data)
+        group.send(data)
+        await asyncio.gather(*(peer.read(HUGE) for peer in others))
+        await until(lambda: all(peer.channel.idle for peer in others))
+        progress = slow.channel.progress()
+        for number in range(10):
+            frame = noise(1000, number)
+            assert group.send(frame) == len(others)
+            for peer in others:
+                assert await peer.read(1000) == frame
+        assert slow.behind == 1
+        assert not slow.channel.idle
+        assert slow.channel.progress() == progress
+        # What the deadline does.
+        slow.transport.abort()
+        await slow.lost.wait()
+        await until(lambda: sys.getrefcount(data) == references)
+        assert group.send(noise(1000)) == len(others)
+
+    run(scenario)
+
+
+def test_buffer_lifetime() -> None:
+    """A frame outlives its channel until the last operation has said that it is over."""
+
+    async def scenario(bench: Bench, ring: FaultyRing) -> None:
+        peers = [await bench.connect() for _ in range(20)]
+        data = noise(HUGE)
+        references = sys.getrefcount(data)
+        with ring.late():
+            bench.group(peers).send(data)
+            for peer in peers:
+                peer.channel.release()
+                peer.transport.abort()
+                await peer.lost.wait()
+            assert sys.getrefcount(data) == references + len(peers)
+        await until(lambda: sys.getrefcount(data) == references)
+
+    run(scenario)
+
+
+def test_fd_reuse() -> None:
+    """A late completion does not reach the next channel of the same descriptor's number."""
+
+    async def scenario(bench: Bench, ring: FaultyRing) -> None:
+        old = await bench.connect()
+        descriptor, tag = old.fileno(), old.channel.tag  # type: ignore[attr-defined]
+        with ring.late():
+            old.channel.send(b"old" * HUGE)
+            old.channel.release()
+            old.transport.abort()
+            await old.lost.wait()
+            await until(lambda: not is_open(descriptor))
+            new = await bench.connect(descriptor=descriptor)
+            assert new.fileno() == descriptor
+            assert new.channel.tag != tag  # type: ignore[attr-defined]
+            data = noise(HUGE)
+            new.channel.send(data)
+        received, _ = await asyncio.gather(new.read(HUGE), new.idle())
+        assert received == data
+        assert new.idles == 1
+        await new.nothing_more()
+
+    run(scenario)
+
+
+def test_uring_eventloop_wake() -> None:
+    """Nothing but the ring wakes the loop when a slow peer has taken its frame."""
+
+    async def scenario(bench: Bench, ring: FaultyRing) -> None:
+        peer = await bench.connect()
+        data = noise(HUGE)
+        peer.channel.send(data)
+        read = asyncio.to_thread(_read_all, peer, HUGE)
+        reading = asyncio.ensure_future(read)
+        await peer.idle()
+        assert await reading == data
+        before = ring.flushes
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert ring.flushes == before, "somebody polls"
+
+    run(scenario)
+
+
+def _read_all(peer: Peer, count: int) -> bytes:
+    """Read in a thread, so that the loop has nothing to do with it."""
+    with os.fdopen(os.dup(peer.far.fileno()), "rb") as file:
+        os.set_blocking(file.fileno(), True)
+        return file.read(count)
 
 
 def test_more_completions_than_the_queue_holds_are_all_seen() -> None:
