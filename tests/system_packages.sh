@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the programs that some tests drive, by groups; without arguments, "browser".
-#   browser   a browser and a virtual screen
+#   browser   browsers and a virtual screen
 #   bench     a C compiler, and servers to measure beside
 #   deploy    proxies, Prometheus' checker and systemd's
 #   windows   Wine, and a compiler for programs that run under it
@@ -12,6 +12,8 @@ for group in "${@:-browser}"; do
     case $group in
     browser)
         command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+        command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 ||
+            missing="$missing firefox-esr ffmpeg" # whose libraries decode H.264 for it
         command -v Xvfb >/dev/null 2>&1 || missing="$missing xvfb"
         ;;
     deploy)

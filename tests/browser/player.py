@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 
 from tests.browser.pictures import Picture
 
-__all__ = ["Capture", "Frame", "Mark", "Player", "Socket"]
+__all__ = ["CAPTURE", "Capture", "Frame", "Mark", "Player", "Socket"]
 
 _WATCHDOG_MS: Final = 45_000
 _POLL_MS: Final = 50
@@ -26,7 +26,7 @@ selector => {
   return s && (CONDITION) && s;
 }
 """
-_CAPTURE: Final = """
+CAPTURE: Final = """
 selector => {
   const player = document.querySelector(selector);
   const { canvas } = player;
@@ -159,7 +159,7 @@ class Player:
 
     def capture(self) -> Capture:
         """The canvas' picture, and its number, of one instant."""
-        seq, width, height, text = self.page.evaluate(_CAPTURE, self._selector)
+        seq, width, height, text = self.page.evaluate(CAPTURE, self._selector)
         pixels = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
         return Capture(seq, pixels[..., :3])
 

@@ -242,7 +242,7 @@ def test_page_that_is_not_secure_says_so(context: BrowserContext) -> None:
     relay = FakeRelay(context, INSECURE)
     relay.hello("vp8")
     stats = relay.player.wait("s.state === 'error'")
-    assert stats["reason"].startswith("Browsers decode VP8 only on secure pages")
+    assert stats["reason"].startswith("Here VP8 plays on secure pages only")
     relay.wait_said("pause")
     relay.hello("mjpeg", epoch=2)
     relay.wait_said("resume")

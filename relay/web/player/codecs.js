@@ -56,7 +56,8 @@ export async function codecProblem(hello) {
   if (typeof VideoDecoder === "undefined") {
     if (canPlay(hello)) return null;
     if (isSecureContext) return NO_DECODER;
-    return `Browsers decode ${name} only on secure pages: open this page over https://, or publish H.264.`;
+    const remedy = name === NAMES.avc1 ? "" : ", or publish H.264";
+    return `Here ${name} plays on secure pages only: open this page over https://${remedy}.`;
   }
   const asked = VideoDecoder.isConfigSupported(decoderConfig(hello));
   const { supported } = await asked.catch(() => ({ supported: false }));
