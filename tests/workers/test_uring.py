@@ -41,10 +41,10 @@ class FaultyRing(Ring):
         self._failures: dict[int, int] = {}
         super().__init__(128, 1024)
 
-    def submit(self, entries: NDArray[Any]) -> int:
+    def submit(self, entries: NDArray[Any], *, wake: bool = True) -> int:
         if self.full and len(entries) > 1:
             self.full -= 1
-            return super().submit(entries[: len(entries) // 2])
+            return super().submit(entries[: len(entries) // 2], wake=wake)
         entries = entries.copy()
         for entry in entries:
             if entry["opcode"] == abi.SEND and self.faults:
@@ -55,7 +55,7 @@ class FaultyRing(Ring):
                     self._failures[int(entry["user_data"])] = fault
                 else:
                     entry["len"] = min(entry["len"], fault)
-        return super().submit(entries)
+        return super().submit(entries, wake=wake)
 
     def completions(self) -> NDArray[Any]:
         found = super().completions()

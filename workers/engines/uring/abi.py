@@ -18,6 +18,7 @@ __all__ = [
     "ASYNC_CANCEL",
     "CQE",
     "CQ_OVERFLOW",
+    "EVENTFD_DISABLED",
     "GETEVENTS",
     "MSG_NOSIGNAL",
     "MSG_WAITALL",
@@ -56,6 +57,8 @@ SETUP_FLAGS: Final = (
 GETEVENTS: Final = 1 << 0  # for enter: run deferred work, flush what overflowed
 CQ_OVERFLOW: Final = 1 << 1  # in the submission queue's flags: completions wait in the kernel
 TASKRUN: Final = 1 << 2  # in the same flags: deferred work waits for `GETEVENTS`
+
+EVENTFD_DISABLED: Final = 1 << 0  # [5.8] in the completion queue's flags, ours to set
 
 NOP: Final = 0  # [5.1]
 ASYNC_CANCEL: Final = 14  # [5.5] `addr` is the user_data of what to cancel
@@ -118,6 +121,7 @@ class _CompletionOffsets(ctypes.Structure):
     head: int
     tail: int
     cqes: int
+    flags: int
 
     _fields_ = (
         ("head", ctypes.c_uint32),

@@ -111,18 +111,21 @@ class UringEngine:
         self._put_aside(self._ring.completions())
         self._retire()
 
-    def broadcast(self, sends: NDArray[Any], members: list[UringChannel], data: bytes) -> None:
-        """Submit a group's entries and see to those that are not out at once."""
-        submitted = self._ring.submit(sends)
+    def broadcast(
+        self, sends: NDArray[Any], whole: bytes, members: list[UringChannel], data: bytes
+    ) -> None:
+        """Submit a group's entries and see to those that are not out at once.
+
+        Args:
+            sends: the entries.
+            whole: the completions, if all that is sent is taken at once.
+            members: whose each is.
+            data: what is sent.
+        """
+        submitted = self._ring.submit(sends, wake=False)
         completions = self._ring.completions()
-        if (
-            submitted == len(sends) == len(completions)
-            and sends["len"][0] == len(data)
-            and (completions["res"] == len(data)).all()
-            and (completions["user_data"] == sends["user_data"]).all()
-        ):
-            return
-        self._sort(sends, submitted, completions, members, data)
+        if completions.tobytes() != whole:
+            self._sort(sends, submitted, completions, members, data)
 
     def _sort(
         self,

@@ -32,19 +32,34 @@ class UringGroup:
         busy: members that have an operation in flight.
     """
 
-    __slots__ = ("_addresses", "_engine", "_entries", "_lengths", "_members", "_sends", "busy")
+    __slots__ = (
+        "_addresses",
+        "_engine",
+        "_entries",
+        "_lengths",
+        "_members",
+        "_results",
+        "_sends",
+        "_whole",
+        "_wholes",
+        "busy",
+    )
 
     def __init__(self, engine: UringEngine) -> None:
         self.busy: set[UringChannel] = set()
         self._engine = engine
         self._members: list[UringChannel] = []
         self._entries: NDArray[Any] = np.zeros(_FEW, abi.SQE)
+        # The completions of sends that were all taken whole.
+        self._wholes: NDArray[Any] = np.zeros(_FEW, abi.CQE)
         self._shape()
 
     def _shape(self) -> None:
         """Views of the members' entries, for as many as there are now."""
         self._sends = self._entries[: len(self._members)]
         self._addresses, self._lengths = self._sends["addr"], self._sends["len"]
+        self._whole = self._wholes[: len(self._members)]
+        self._results = self._whole["res"]
 
     def __len__(self) -> int:
         return len(self._members)
@@ -63,7 +78,9 @@ class UringGroup:
         self._members.append(channel)
         if place == len(self._entries):
             self._entries = np.concatenate([self._entries, np.zeros_like(self._entries)])
+            self._wholes = np.concatenate([self._wholes, np.zeros_like(self._wholes)])
         self._entries[place] = send_entry(channel.tag, channel.fd)
+        self._wholes[place] = (channel.tag, 0, 0)
         self._shape()
 
     def discard(self, channel: Channel) -> bool:
@@ -78,6 +95,7 @@ class UringGroup:
             # It fills the gap.
             self._members[channel.place] = last
             self._entries[channel.place] = self._entries[last.place]
+            self._wholes[channel.place] = self._wholes[last.place]
             last.place = channel.place
         self._shape()
         return True
@@ -95,5 +113,6 @@ class UringGroup:
         else:
             self._addresses[:] = abi.address_of(data)
             self._lengths[:] = min(len(data), PIECE)
-            self._engine.broadcast(self._sends, self._members, data)
+            self._results[:] = len(data)
+            self._engine.broadcast(self._sends, self._whole.tobytes(), self._members, data)
         return count

@@ -27,6 +27,7 @@ from workers.engines.uring import abi
 __all__ = ["Ring"]
 
 _NO_ROOM: Final = (errno.EAGAIN, errno.EBUSY, errno.EINTR)
+_SQE_WORDS: Final = abi.SQE.itemsize // 8
 _ONE: Final = (1).to_bytes(8, sys.byteorder)
 
 
@@ -66,9 +67,9 @@ class Ring:
         words = memoryview(queues).cast("I")
         self._words = words
         self._sq_head, self._sq_tail, self._sq_flags = sq.head // 4, sq.tail // 4, sq.flags // 4
-        self._cq_head, self._cq_tail = cq.head // 4, cq.tail // 4
+        self._cq_head, self._cq_tail, self._cq_flags = cq.head // 4, cq.tail // 4, cq.flags // 4
         self._sq_mask, self._cq_mask = params.sq_entries - 1, params.cq_entries - 1
-        self._sqes: NDArray[Any] = np.frombuffer(entries, abi.SQE, params.sq_entries)
+        self._sqes: NDArray[Any] = np.frombuffer(entries, "u8")
         self._cqes: NDArray[Any] = np.frombuffer(queues, abi.CQE, params.cq_entries, cq.cqes)
 
     def _probe(self) -> None:
@@ -82,26 +83,39 @@ class Ring:
         """The eventfd: readable when `flush` may have something for `completions`."""
         return self._event
 
-    def submit(self, entries: NDArray[Any]) -> int:
+    def submit(self, entries: NDArray[Any], *, wake: bool = True) -> int:
         """Hand entries to the kernel, which copies them.
+
+        Args:
+            entries: what is to be done.
+            wake: tell through the eventfd of what completes at once; no need for who takes
+                the completions right after.
 
         Returns:
             How many it took, from the first on; less than all only when it is out of memory.
         """
         words, capacity = self._words, self._sq_mask + 1
         taken = 0
+        # As plain words: numpy would copy structures field by field.
+        source = entries.view("u8")
         while taken < len(entries):
             tail = words[self._sq_tail]
             place = tail & self._sq_mask
             count = min(len(entries) - taken, capacity - place)
-            self._sqes[place : place + count] = entries[taken : taken + count]
+            self._sqes[place * _SQE_WORDS : (place + count) * _SQE_WORDS] = source[
+                taken * _SQE_WORDS : (taken + count) * _SQE_WORDS
+            ]
             words[self._sq_tail] = (tail + count) & 0xFFFF_FFFF
+            words[self._cq_flags] = 0 if wake else abi.EVENTFD_DISABLED
             accepted = self._enter(count)
             taken += accepted
             if accepted < count:
                 # What is left must not be sent by a later call, when its bytes may be gone.
                 words[self._sq_tail] = words[self._sq_head]
                 break
+        if not wake:
+            words[self._cq_flags] = 0
+            self._wake_for_deferred()
         return taken
 
     def _enter(self, count: int) -> int:
@@ -111,6 +125,11 @@ class Ring:
             if exc.errno in _NO_ROOM:
                 return 0
             raise
+
+    def _wake_for_deferred(self) -> None:
+        """See that deferred work which nobody was told of is not forgotten."""
+        if self._words[self._sq_flags] & abi.TASKRUN:
+            os.write(self._event, _ONE)
 
     def flush(self, wait: int = 0) -> None:
         """Let the kernel post what has completed by now.
@@ -125,9 +144,8 @@ class Ring:
         except OSError as exc:
             if exc.errno not in _NO_ROOM:
                 raise
-        if self._words[self._sq_flags] & abi.TASKRUN:
-            # One call does a limited amount of deferred work, and nobody tells of the rest.
-            os.write(self._event, _ONE)
+        # One call does a limited amount of deferred work.
+        self._wake_for_deferred()
 
     def completions(self) -> NDArray[Any]:
         """Take all completions that are there."""
