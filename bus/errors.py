@@ -58,16 +58,22 @@ class InvalidName(BusError, ValueError):
 
 
 class StreamBusy(BusError):
-    """Another live process holds the stream's publisher lock."""
+    """Somebody else who lives holds the stream's publisher lock."""
 
-    def __init__(self, stream: str, pid: int) -> None:
-        super().__init__(stream, pid)
+    def __init__(self, stream: str, pid: int, node: str = "") -> None:
+        super().__init__(stream, pid, node)
         self.stream = stream
         self.pid = pid
+        self.node = node
+
+    @property
+    def holder(self) -> str:
+        """Who publishes it, in words: a process of this host or a node of the cluster."""
+        return f"node {self.node!r}" if self.node else f"pid {self.pid}"
 
     def __str__(self) -> str:
         return (
-            f"stream {self.stream!r} is being published by pid {self.pid}; "
+            f"stream {self.stream!r} is being published by {self.holder}; "
             "stop it, choose another name, or publish with --takeover (takeover=True)"
         )
 
@@ -75,12 +81,14 @@ class StreamBusy(BusError):
 class TakenOver(BusError):
     """The stream now belongs to another publisher."""
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: str, node: str = "") -> None:
+        super().__init__(stream, node)
         self.stream = stream
+        self.node = node
 
     def __str__(self) -> str:
-        return f"stream {self.stream!r} was taken over by another publisher"
+        where = f", on node {self.node!r}" if self.node else ""
+        return f"stream {self.stream!r} was taken over by another publisher{where}"
 
 
 class FrameTooLarge(BusError, ValueError):

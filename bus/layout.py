@@ -97,6 +97,9 @@ class Word(IntEnum):
     """Capturing host's clock minus this host's, two's complement."""
     EPOCH_START = 13
     """Position of the present publisher's first record."""
+    PUBLISHER_BELL = 14
+    """Id of the doorbell of a publisher that wants to be rung; 0: it does not."""
+    PUBLISHER_TOKEN = 15
     # Written by the publisher for every record.
     TAIL_INTENT = 16
     TAIL = 24

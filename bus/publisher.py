@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from bus.directory import Directory
-from bus.doorbell import open_ringer
+from bus.doorbell import Doorbell, open_ringer
 from bus.errors import BusError, SegmentMissing, StreamBusy, TakenOver
 from bus.frame import INIT_CHANGED, KEY, encode
-from bus.layout import CAPACITY_DEFAULT, PUBLISHER_LOCK, State
+from bus.layout import CAPACITY_DEFAULT, CAPACITY_MIN, PUBLISHER_LOCK, State
 from bus.names import check_stream, resolve_instance
 from bus.ring import RingWriter
 from bus.stream import Metadata, StreamSegment
@@ -59,6 +59,7 @@ class Publisher:
         takeover: bool = False,
         kind: str = "shm",
         address: str = "",
+        standby: bool = False,
     ) -> None:
         """Begin to publish.
 
@@ -76,6 +77,9 @@ class Publisher:
             takeover: take the stream from a publisher that lives.
             kind: ``shm``, ``ws`` or ``cluster``, for people to read.
             address: remote address behind this publisher, for people to read.
+            standby: only hold the name and show the metadata: readers wait as if nobody had
+                come yet. See `listen` and `readers` for when to go on with a second
+                publisher that takes over. Its ring is the smallest, whatever ``capacity``.
 
         Raises:
             InvalidName: bad stream or instance name.
@@ -93,7 +97,10 @@ class Publisher:
         self._seq = 0
         self._flags_next = 0
         self._key_ns = 0
+        if standby:
+            capacity = CAPACITY_MIN
         metadata = Metadata(codec, width, height, fps, init, kind, address)
+        self._standby = standby
         StreamSegment.check(capacity, metadata)
         self._directory = Directory(self.instance)
         self._ringer = open_ringer(self.instance)
@@ -122,12 +129,14 @@ class Publisher:
         with contextlib.suppress(SegmentMissing):
             found = StreamSegment.attach(self.instance, self.stream)
             locked = found.segment.try_lock(PUBLISHER_LOCK)
-            if locked and found.capacity == capacity and not found.retired:
+            # On standby never: who waits in an old segment would take it for a beginning.
+            fits = found.capacity == capacity and not found.retired and not self._standby
+            if locked and fits:
                 return found
             if not locked and not takeover:
-                pid = found.publisher_pid
+                pid, node = found.publisher_pid, found.node
                 found.close()
-                raise StreamBusy(self.stream, pid)
+                raise StreamBusy(self.stream, pid, node)
             with contextlib.closing(found):
                 # First the new one: without room for it, the old one stays as it is.
                 made = self._create(capacity, found.epoch)
@@ -145,7 +154,8 @@ class Publisher:
     def _begin(self) -> None:
         self._writer = RingWriter(self._stream.segment)
         self._stream.write_metadata(self._metadata)
-        self._stream.state = State.LIVE
+        if not self._standby:
+            self._stream.state = State.LIVE
         if not self._stream.segment.is_current():
             self._stream.segment.publish()
 
@@ -158,6 +168,37 @@ class Publisher:
     def key_requested(self) -> bool:
         """Whether a viewer asked for a key frame since the last one was written."""
         return not self._closed and self._stream.key_wanted_ns > self._key_ns
+
+    @property
+    def readers(self) -> int:
+        """Programs that read the stream now; all viewers of one worker are one of them."""
+        return 0 if self._closed else self._stream.readers.count()
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether another publisher has the stream."""
+        return not self._closed and self._stream.retired
+
+    def listen(self, bell: Doorbell, token: int) -> None:
+        """Be rung when a reader comes, goes or wants a key frame.
+
+        A reader that dies rings nobody: look at `readers` about once a second as well.
+
+        Args:
+            bell: the caller's.
+            token: number by which it knows this publisher.
+        """
+        self._stream.set_publisher_bell(bell.id, token)
+        # Who came before this.
+        self._stream.ring_publisher(self.instance)
+
+    def _successor_node(self) -> str:
+        with (
+            contextlib.suppress(BusError),
+            contextlib.closing(StreamSegment.attach(self.instance, self.stream)) as found,
+        ):
+            return found.node
+        return ""
 
     def write(
         self,
@@ -210,7 +251,9 @@ class Publisher:
         if self._closed:
             raise BusError(f"the publisher of stream {self.stream!r} is closed")
         if self._stream.retired:
-            raise TakenOver(self.stream)
+            raise TakenOver(self.stream, self._successor_node())
+        if self._standby:
+            raise BusError(f"the publisher of stream {self.stream!r} is on standby")
         now = time.perf_counter_ns()
         self._writer.append(envelope, key=key)
         if key:
@@ -229,6 +272,8 @@ class Publisher:
         """
         if self._closed:
             raise BusError(f"the publisher of stream {self.stream!r} is closed")
+        if self._standby:
+            raise BusError(f"the publisher of stream {self.stream!r} is on standby")
         changed = replace(self._metadata, **changes)
         if changed != self._metadata:
             self._stream.write_metadata(changed)

@@ -136,6 +136,14 @@ class ReaderTable:
                 # It sleeps on; the next record rings again.
                 self._asleep[number] = 1
 
+    def count(self) -> int:
+        """Live readers in other mappings."""
+        return sum(
+            bool(self._words[number * READER_WORDS + _BELL])
+            and self._segment.locked_elsewhere(number)
+            for number in range(READER_SLOTS)
+        )
+
     def viewers(self) -> int:
         """Viewers that other mappings' live readers serve, together."""
         total = 0

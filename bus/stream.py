@@ -7,6 +7,7 @@ dies in the middle.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from zlib import crc32
 
 import msgpack
 
+from bus.doorbell import open_ringer
 from bus.errors import BusError, SegmentInvalid
 from bus.fence import full_fence
 from bus.layout import (
@@ -172,6 +174,12 @@ class StreamSegment:
         return int(self._words[Word.PUBLISHER_PID])
 
     @property
+    def node(self) -> str:
+        """Node of the cluster that the stream comes from; empty when from this host."""
+        found = self.read_metadata()
+        return found[1].address if found and found[1].kind == "cluster" else ""
+
+    @property
     def state(self) -> State:
         """Where the segment is in its life."""
         return State(self._words[Word.STATE])
@@ -204,6 +212,7 @@ class StreamSegment:
         self._words[Word.PUBLISHER_PID] = pid
         self._words[Word.MILLI_FPS] = self._words[Word.BITRATE] = 0
         self._words[Word.CLOCK_OFFSET_US] = 0
+        self._words[Word.PUBLISHER_BELL] = 0
         epoch = self.epoch + 1
         self._words[Word.EPOCH] = epoch
         return epoch
@@ -251,6 +260,25 @@ class StreamSegment:
         """Ask the publisher for a key frame."""
         # As fine as it gets: on Windows, time.monotonic stands still for 16 ms.
         self._words[Word.KEY_WANTED_NS] = time.perf_counter_ns()
+
+    def set_publisher_bell(self, bell: int, token: int) -> None:
+        """Let readers ring the publisher with ``token`` when they come, go or want a key frame."""
+        self._words[Word.PUBLISHER_TOKEN] = token
+        self._words[Word.PUBLISHER_BELL] = bell
+
+    def ring_publisher(self, instance: str) -> None:
+        """Ring the publisher if it wants that: a reader came, went or wants a key frame."""
+        bell = self._words[Word.PUBLISHER_BELL]
+        if not bell:
+            return
+        # Rare enough to hold no descriptor for it.
+        ringer = open_ringer(instance)
+        try:
+            # Short of descriptors: the publisher looks by itself about once a second.
+            with contextlib.suppress(OSError):
+                ringer.ring(bell, self._words[Word.PUBLISHER_TOKEN])
+        finally:
+            ringer.close()
 
     @property
     def key_wanted_ns(self) -> int:

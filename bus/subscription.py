@@ -132,6 +132,7 @@ class Subscription:
         elif self._waited:
             self._reader.seek_start()
         self._waited = False
+        segment.ring_publisher(self._instance)
         return True
 
     def poll(self) -> Record | Started | Ended | None:
@@ -210,6 +211,7 @@ class Subscription:
         """Ask the publisher for a key frame."""
         if self._segment is not None:
             self._segment.want_key()
+            self._segment.ring_publisher(self._instance)
 
     @property
     def clock_offset_us(self) -> int:
@@ -225,6 +227,7 @@ class Subscription:
     def _detach(self) -> None:
         if self._segment is not None and self._slot is not None:
             self._segment.readers.release(self._slot)
+            self._segment.ring_publisher(self._instance)
             self._segment.close()
         self._corrupt = self.corrupt
         self._dropped = 0

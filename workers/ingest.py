@@ -135,7 +135,7 @@ class IngestSession:
                 address=self._connection.address,
             )
         except StreamBusy as exc:
-            reason = f"stream {exc.stream!r} is being published by pid {exc.pid}"
+            reason = f"stream {exc.stream!r} is being published by {exc.holder}"
             raise PeerError(CloseCode.POLICY_VIOLATION, reason, Column.REFUSED_BUSY) from None
         except OSError as exc:
             # Memory or descriptors are short; that may pass.
