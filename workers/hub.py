@@ -256,7 +256,8 @@ class Hub:
                 case Ended() as ended:
                     self._ended(ended.value)
                 case None:
-                    if self._subscription.sleep():
+                    # A dead publisher's segment may have been left, and the next one is there.
+                    if self._subscription.attached and self._subscription.sleep():
                         return
         if not self._scheduled:
             self._scheduled = True

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bus.errors import SegmentInvalid
 from bus.frame import Frame
-from bus.subscription import Ended
+from bus.stream import Metadata
+from bus.subscription import Ended, Started
 from tests.workers.hub_fakes import FakeChannel, FakeViewer, Stage
 from workers.table import Column
 
@@ -508,3 +509,28 @@ def test_no_viewer_ever_gets_a_delta_frame_without_its_predecessor(
         for viewer in viewers:
             check(viewer)
             assert (viewer in hidden) != (viewer.numbers[-1:] == [key])
+
+
+def test_one_ring_is_enough_when_a_dead_publishers_segment_was_replaced(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The news of the old segment's end and of the new segment may come as one."""
+    stage = make_stage()
+    viewer = stage.view()
+    stage.start()
+    stage.end(Ended.DIED)
+    subscription = stage.subscription
+
+    def leave() -> None:
+        subscription.attached = False
+        monkeypatch.delattr(subscription, "poll")
+
+    def attach() -> bool:
+        subscription.attached = True
+        subscription.events.append(Started(Metadata("vp8", epoch=2)))
+        return True
+
+    monkeypatch.setattr(subscription, "poll", leave)
+    monkeypatch.setattr(subscription, "try_attach", attach)
+    stage.hub.pump()
+    assert viewer.kinds[-2:] == ["live", "hello"]
