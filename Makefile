@@ -30,7 +30,7 @@ run: $(VENV)/base  ## Start a relay with the demo stream (WORKERS=4 PORT=8765)
 	$(BIN)/relay-supervisor --workers $(WORKERS) --port $(PORT) --demo
 
 system:
-	@sh tests/system_packages.sh browser deploy windows
+	@sh tests/system_packages.sh browser deploy windows cluster
 
 test: $(VENV)/dev system  ## Install what the tests need and run them all
 	$(BIN)/python -m pytest

@@ -66,6 +66,7 @@ class Kind(IntEnum):
     DIRECTORY = 2
     WORKERS = 3
     VIEWERS = 4
+    CLUSTER = 5
 
 
 class State(IntEnum):

@@ -5,6 +5,7 @@ Every shared-memory object of an instance is named here and nowhere else::
     relay@<instance>@directory          who wants to hear of new streams
     relay@<instance>@workers            statistics of a supervisor's workers
     relay@<instance>@viewers@<pid>      those of one worker
+    relay@<instance>@cluster            statistics of the bridge to other hosts
     relay@<instance>@stream@<stream>    one ring
     relay@<instance>@bell@<id>          one reader's doorbell
 
@@ -24,6 +25,7 @@ __all__ = [
     "bell_object",
     "check_instance",
     "check_stream",
+    "cluster_object",
     "directory_object",
     "instance_prefix",
     "resolve_instance",
@@ -97,6 +99,11 @@ def viewers_object(instance: str, pid: int) -> str:
 def stream_object(instance: str, stream: str) -> str:
     """Object name of a stream's ring."""
     return f"{instance_prefix(instance)}stream@{stream}"
+
+
+def cluster_object(instance: str) -> str:
+    """Object name of the statistics of the instance's bridge."""
+    return f"{instance_prefix(instance)}cluster"
 
 
 def bell_object(instance: str, bell: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from relay.auth import AuthSettings
+from relay.cluster.settings import ClusterSettings
 from relay.errors import ConfigError
 from relay.one_line_parser import OneLineParser
 from relay.options import Option, options_of
@@ -34,6 +35,7 @@ class Config:
     viewer: ViewerSettings = field(default_factory=ViewerSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
 
 CONFIG_VARIABLE: Final = "RELAY_CONFIG"

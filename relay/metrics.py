@@ -23,6 +23,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from bus.stream import StreamInfo
+from relay.cluster.counters import Counter
 from relay.version import relay_version
 from workers.table import Column, WorkerState, WorkerStats
 from workers.viewer_reports import LATENCY_BOUNDS, LATENCY_COLUMNS
@@ -55,6 +56,31 @@ _COUNTERS: Final = (
     ("relay_viewer_dropped_frames", "Frames dropped, by viewers' reports.", Column.VIEWER_DROPPED),
     ("relay_ring_lapped_records", "Ring records lost to lapping.", Column.LAPPED_RECORDS),
     ("relay_ring_corrupt_records", "Ring records with a bad checksum.", Column.CORRUPT_RECORDS),
+)
+_CLUSTER_GAUGES: Final = (
+    ("relay_cluster_connected", "1 while the bridge reaches NATS.", Counter.CONNECTED, 1.0),
+    ("relay_cluster_nodes", "Nodes that live, this one included.", Counter.NODES, 1.0),
+    ("relay_cluster_remote_streams", "Streams of other nodes.", Counter.REMOTE_STREAMS, 1.0),
+    ("relay_cluster_pulled_streams", "Those that have viewers here.", Counter.PULLED_STREAMS, 1.0),
+    ("relay_cluster_sent_streams", "Streams that other nodes want.", Counter.SENT_STREAMS, 1.0),
+    ("relay_cluster_round_trip_seconds", "To the NATS server and back.", Counter.RTT_US, 1e-6),
+)
+_CLUSTER_COUNTERS: Final = (
+    ("relay_cluster_reconnects", "Connections to NATS made again.", Counter.RECONNECTS),
+    ("relay_cluster_frames_sent", "Frames sent to other nodes.", Counter.FRAMES_SENT),
+    ("relay_cluster_bytes_sent", "Bytes of these.", Counter.BYTES_SENT),
+    ("relay_cluster_frames_received", "Frames taken of other nodes.", Counter.FRAMES_RECEIVED),
+    ("relay_cluster_bytes_received", "Bytes of these.", Counter.BYTES_RECEIVED),
+    ("relay_cluster_frames_dropped", "Frames too old to be sent.", Counter.DROPPED_SENDING),
+    ("relay_cluster_frames_lost", "Frames that did not come.", Counter.LOST),
+    ("relay_cluster_frames_corrupt", "Frames with a bad checksum.", Counter.CORRUPT),
+    ("relay_cluster_frames_incomplete", "Frames with a missing piece.", Counter.INCOMPLETE),
+    ("relay_cluster_key_requests", "Key frames asked for.", Counter.KEY_REQUESTS),
+    ("relay_cluster_replays", "Groups of pictures sent to joining nodes.", Counter.REPLAYS),
+    ("relay_cluster_slow_consumer_messages", "Dropped by the client.", Counter.SLOW_CONSUMERS),
+    ("relay_cluster_lags", "Streams left until a backlog drained.", Counter.LAGGED),
+    ("relay_cluster_conflicts", "Publishers that lost to an older claim.", Counter.CONFLICTS),
+    ("relay_cluster_refusals", "Subjects that NATS refused.", Counter.REFUSED),
 )
 _LABELLED: Final = (
     (
@@ -91,27 +117,40 @@ _LABELLED: Final = (
 )
 
 
-def metrics_text(workers: Sequence[WorkerStats], streams: Sequence[StreamInfo]) -> bytes:
+def metrics_text(
+    workers: Sequence[WorkerStats],
+    streams: Sequence[StreamInfo],
+    cluster: Mapping[Counter, int] | None = None,
+) -> bytes:
     """Body of ``/metrics``.
 
     Args:
         workers: rows in use, by place and generation.
         streams: a look at every stream.
+        cluster: the bridge's numbers; None: there is no bridge.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(workers, streams))
+    registry.register(_Snapshot(workers, streams, cluster))
     return generate_latest(registry)
 
 
 class _Snapshot(Collector):
-    def __init__(self, workers: Sequence[WorkerStats], streams: Sequence[StreamInfo]) -> None:
+    def __init__(
+        self,
+        workers: Sequence[WorkerStats],
+        streams: Sequence[StreamInfo],
+        cluster: Mapping[Counter, int] | None,
+    ) -> None:
         self._workers = workers
         self._streams = streams
+        self._cluster = cluster
 
     def collect(self) -> Iterator[Metric]:
         yield from _about_relay(self._workers)
         yield from _about_workers(self._workers)
         yield from _about_streams(self._streams)
+        if self._cluster is not None:
+            yield from _about_cluster(self._cluster)
 
 
 def _about_relay(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
@@ -179,6 +218,13 @@ def _latency(newest: Mapping[int, WorkerStats]) -> Metric:
         buckets = list(zip(bounds, map(float, counts), strict=True))
         histogram.add_metric([str(slot)], buckets, row[Column.LATENCY_US] / 1e6)
     return histogram
+
+
+def _about_cluster(numbers: Mapping[Counter, int]) -> Iterator[Metric]:
+    for name, text, counter, scale in _CLUSTER_GAUGES:
+        yield GaugeMetricFamily(name, text, numbers[counter] * scale)
+    for name, text, counter in _CLUSTER_COUNTERS:
+        yield CounterMetricFamily(name, text, numbers[counter])
 
 
 def _about_streams(streams: Iterable[StreamInfo]) -> Iterator[Metric]:

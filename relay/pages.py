@@ -20,6 +20,7 @@ from relay.admin import AdminApi, Ask
 from relay.api import streams_json, workers_json
 from relay.assets import COMMON_HEADERS, find_asset, load_assets
 from relay.auth import NO_ADMIN, AdminAuthorizer
+from relay.cluster.counters import ClusterCounters
 from relay.metrics import CONTENT_TYPE, metrics_text
 from workers.ports import Action, Authorizer, PageRequest, PageResponse, Peer
 from workers.table import Column, WorkerState, WorkerTable
@@ -112,7 +113,8 @@ class RelayPages:
         return _json(workers_json(self._table.rows()))
 
     def _metrics(self, request: PageRequest) -> PageResponse:
-        body = metrics_text(self._table.rows(), self._visible(request.peer))
+        cluster = ClusterCounters.read(self._instance)
+        body = metrics_text(self._table.rows(), self._visible(request.peer), cluster)
         return PageResponse(200, CONTENT_TYPE, body, _API_HEADERS)
 
     def _health(self, request: PageRequest) -> PageResponse:

@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable
 
 from bus.keeper import StreamKeeper
@@ -21,8 +22,9 @@ from bus.segment import VOLATILE
 from relay import logs
 from relay.auth import build_admin_authorizer, build_authorizer
 from relay.certificates import load_certificate
+from relay.cluster.settings import bridge_command, check_cluster
+from relay.companion import Companion
 from relay.config import Config
-from relay.demo_process import DemoProcess
 from relay.errors import ConfigError
 from relay.fleet import Fleet, table_rows
 from relay.listener import open_listener, url_of
@@ -53,6 +55,7 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
         RelayError, BusError: one line; everything is removed by then.
     """
     logs.configure(config.server.log_level, "supervisor", config.server.log_format)
+    check_cluster(config.cluster)
     notifier = Notifier(os.environ)
     spec = _spec_of(config)
     instance = config.server.instance
@@ -76,7 +79,7 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
                     signals=signals,
                     notifier=notifier,
                     keeper=keeper,
-                    demo=DemoProcess(instance) if config.server.demo else None,
+                    companions=_companions(config),
                     reload=functools.partial(_reload, config, reload),
                     announce=functools.partial(_announce, config, table, url_of(listener, scheme)),
                 )
@@ -113,11 +116,32 @@ def _certificate(server: ServerSettings) -> Certificate | None:
     return None
 
 
+def _companions(config: Config) -> list[Companion]:
+    instance = config.server.instance
+    found = []
+    if config.server.demo:
+        command = [sys.executable, "-m", "relay.publish", "demo", "--stream", "demo"]
+        command += ["--instance", instance, "--quiet", "--exit-with-parent"]
+        found.append(Companion("the demo publisher", command))
+    if config.cluster.cluster:
+        command = bridge_command(
+            instance,
+            config.cluster,
+            config.limits.publish_ring,
+            config.server.log_level,
+            config.server.log_format,
+        )
+        found.append(Companion("the bridge to the cluster", command))
+    return found
+
+
 def _reload(running: Config, read: Callable[[], Config]) -> tuple[WorkerSpec, SupervisionSettings]:
     config = read()
     for name in ("host", "port", "workers", "instance", "demo"):
         if getattr(config.server, name) != getattr(running.server, name):
             log.warning("a new value of %s takes effect when the relay is started again", name)
+    if config.cluster != running.cluster:
+        log.warning("new settings of the cluster take effect when the relay is started again")
     # The instance stays: the table and the publishers are there.
     spec = dataclasses.replace(_spec_of(config), instance=running.server.instance)
     logs.configure(config.server.log_level, "supervisor", config.server.log_format)

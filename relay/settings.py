@@ -13,10 +13,10 @@ from workers.settings import option
 
 __all__ = ["MAX_WORKERS", "ServerSettings", "SupervisionSettings"]
 
-MAX_WORKERS: Final = min(48, (WAIT_LIMIT - 3) // 2 - 1)
+MAX_WORKERS: Final = min(48, (WAIT_LIMIT - 4) // 2 - 1)
 """A stream's reader table has 64 slots: all workers, one more while they are rolled, and
 room for the programs of this host. The supervisor waits for two things of each worker, and
-for three of its own."""
+for four of its own."""
 
 
 def _processors() -> int:

@@ -1,6 +1,6 @@
 """The supervisor: one loop that waits on everything at once and never polls.
 
-It waits on workers' sentinels and pipes, on the demo publisher and on the signal inbox. A
+It waits on workers' sentinels and pipes, on companions' and on the signal inbox. A
 tick once a second is for what nobody reports: hangs, memory, the watchdog. It holds the
 listening socket and never accepts from it. Which worker is started when is the fleet's
 affair; see `relay.fleet`.
@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from multiprocess.connection import wait
 
 from bus.keeper import StreamKeeper
-from relay.demo_process import DemoProcess
+from relay.companion import Companion
 from relay.errors import RelayError
 from relay.fleet import Fleet
 from relay.settings import SupervisionSettings
@@ -48,7 +48,7 @@ class SupervisorContext:
             of waiting for nobody.
         signals: the entered inbox.
         notifier: systemd.
-        demo: the demo publisher; None: none.
+        companions: programs beside the workers.
         keeper: keeps the streams of dead publishers, where somebody must; None: none.
         reload: reads the configuration again; raises RelayError when it cannot be used.
         announce: called once, when every worker is ready.
@@ -58,7 +58,7 @@ class SupervisorContext:
     listener: socket.socket
     signals: SignalInbox
     notifier: Notifier
-    demo: DemoProcess | None
+    companions: Sequence[Companion]
     keeper: StreamKeeper | None
     reload: Callable[[], tuple[WorkerSpec, SupervisionSettings]]
     announce: Callable[[], None]
@@ -70,7 +70,7 @@ class Supervisor:
     def __init__(self, context: SupervisorContext) -> None:
         self._context = context
         self._fleet = context.fleet
-        self._demo = context.demo
+        self._companions = context.companions
         self._notifier = context.notifier
         self._announced = False
         self._reloading = False
@@ -90,21 +90,22 @@ class Supervisor:
         try:
             self._next_tick = time.monotonic() + self._tick
             self._fleet.start()
-            if self._demo is not None:
-                self._start_demo()
+            for companion in self._companions:
+                _start(companion)
             while not self._finished():
                 self._turn()
         finally:
             self._kill_all()
             self._fleet.reap_all()
-            if self._demo is not None and self._demo.running:
-                self._demo.ended(time.monotonic())
+            for companion in self._companions:
+                if companion.running:
+                    companion.ended(time.monotonic())
         if self._fleet.failure is not None:
             raise self._fleet.failure
 
     def _finished(self) -> bool:
-        demo_runs = self._demo is not None and self._demo.running
-        return self._stopping_since is not None and not self._fleet.alive and not demo_runs
+        accompanied = any(each.running for each in self._companions)
+        return self._stopping_since is not None and not self._fleet.alive and not accompanied
 
     def _turn(self) -> None:
         readable = self._wait()
@@ -114,30 +115,30 @@ class Supervisor:
                 self._on_request(request)
         for asked in self._fleet.handle(readable):
             self._on_admin(asked)
-        demo = self._demo
         now = time.monotonic()
-        if demo is not None:
-            if demo.running and demo.sentinel in readable:
-                log.log(
-                    logging.INFO if self._stopping_since is not None else logging.WARNING,
-                    demo.ended(now),
-                )
-            if demo.kill_at is not None and now >= demo.kill_at:
-                demo.kill()
-            if demo.restart_at is not None and now >= demo.restart_at:
-                self._start_demo()
+        for companion in self._companions:
+            self._attend(companion, readable, now)
         if now >= self._next_tick:
             self._on_tick(now)
         self._fleet.advance(now)
         self._tell_progress()
 
+    def _attend(self, companion: Companion, readable: set[Any], now: float) -> None:
+        if companion.running and companion.sentinel in readable:
+            level = logging.INFO if self._stopping_since is not None else logging.WARNING
+            log.log(level, companion.ended(now))
+        if companion.kill_at is not None and now >= companion.kill_at:
+            companion.kill()
+        if companion.restart_at is not None and now >= companion.restart_at:
+            _start(companion)
+
     def _wait(self) -> set[Any]:
         sources = [*self._context.signals.sources, *self._fleet.sources()]
         due = [self._next_tick, self._fleet.next_due()]
-        if self._demo is not None:
-            due += [self._demo.restart_at, self._demo.kill_at]
-            if self._demo.running:
-                sources.append(self._demo.sentinel)
+        for companion in self._companions:
+            due += [companion.restart_at, companion.kill_at]
+            if companion.running:
+                sources.append(companion.sentinel)
         earliest = min(at for at in due if at is not None)
         return set(wait(sources, max(0.0, earliest - time.monotonic())))
 
@@ -214,17 +215,17 @@ class Supervisor:
         self._notifier.stopping()
         self._context.listener.close()
         self._fleet.drain()
-        if self._demo is not None:
-            self._demo.stop(time.monotonic())
+        for companion in self._companions:
+            companion.stop(time.monotonic())
 
     def _kill_all(self) -> None:
         self._fleet.kill()
-        if self._demo is not None:
-            self._demo.kill()
+        for companion in self._companions:
+            companion.kill()
 
-    def _start_demo(self) -> None:
-        assert self._demo is not None
-        try:
-            self._demo.start(time.monotonic())
-        except OSError as exc:
-            log.error("the demo publisher cannot be started: %s", exc.strerror)
+
+def _start(companion: Companion) -> None:
+    try:
+        companion.start(time.monotonic())
+    except OSError as exc:
+        log.error("%s cannot be started: %s", companion.name, exc.strerror)

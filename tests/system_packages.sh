@@ -3,6 +3,7 @@
 #   browser   browsers and a virtual screen
 #   bench     a C compiler, and servers to measure beside
 #   deploy    proxies, Prometheus' checker and systemd's
+#   cluster   NATS, and what makes networks
 #   windows   Wine, and a compiler for programs that run under it
 # Where it may not, it says so; the tests that need them are then skipped with that reason.
 set -u
@@ -23,6 +24,11 @@ for group in "${@:-browser}"; do
         done
         command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
         command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+        ;;
+    cluster)
+        [ -x /usr/sbin/nats-server ] || command -v nats-server >/dev/null 2>&1 ||
+            missing="$missing nats-server"
+        [ -x /sbin/ip ] || command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
         ;;
     windows)
         command -v wine64 >/dev/null 2>&1 || [ -x /usr/lib/wine/wine64 ] ||

@@ -18,10 +18,10 @@ from functools import partial
 
 import av.logging
 
+from relay.parent import exit_with_parent
 from relay.publish.errors import PublishError
 from relay.publish.model import Feed, Sink
 from relay.publish.options import PublishOptions
-from relay.publish.parent import exit_with_parent
 from relay.publish.progress import Console, Progress
 from relay.publish.pump import pump
 from relay.publish.sinks.shm import ShmSink

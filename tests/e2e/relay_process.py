@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,7 @@ class RelayProcess(Relay):
         workers: int = 4,
         env: Mapping[str, str] | None = None,
         descriptors: int = 0,
+        prefix: Sequence[str] = (),
     ) -> None:
         """Start it; `wait_ready` waits for it.
 
@@ -56,13 +57,14 @@ class RelayProcess(Relay):
             workers: how many.
             env: further environment variables.
             descriptors: limit of open files, as ``ulimit -n`` sets it; 0: as it is.
+            prefix: command that runs it, for example in a network namespace.
         """
         self._log_file = log_file
         self._table: WorkerTable | None = None
         fixed = ("--workers", str(workers), "--port", "0", "--instance", instance)
         with log_file.open("ab") as log:
             process = subprocess.Popen(
-                command("relay.cli.supervisor", *fixed, *options),
+                [*prefix, *command("relay.cli.supervisor", *fixed, *options)],
                 cwd=PROJECT,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ CHILD = """
 import ctypes, os, sys, threading, psutil
 if sys.argv[1] == "waiting":
     ctypes.CDLL = lambda *_, **__: object()  # a C library without prctl
-from relay.publish.parent import exit_with_parent
+from relay.parent import exit_with_parent
 exit_with_parent(lambda: os._exit(0))
 print(os.getpid(), flush=True)
 threading.Event().wait()

@@ -1,42 +1,45 @@
-"""The built-in test pattern: a publisher in a process of its own, kept running."""
+"""A program that runs beside the workers, such as the demo publisher, and is kept running.
+
+Unlike workers, without which there is no relay, it may fail for as long as it likes: it is
+started again, ever more rarely, and the relay goes on.
+"""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from typing import Final
 
 from relay.system import Program
 
-__all__ = ["DemoProcess"]
+__all__ = ["Companion"]
 
-BACKOFF: Final = 1.0
-BACKOFF_MAX: Final = 30.0
+BACKOFF: Final = 0.5
+BACKOFF_MAX: Final = 32.0
 """Seconds between restarts, doubled from the first to the second of these."""
-STABLE: Final = 30.0
-"""Seconds after which a publisher counts as working."""
+STABLE: Final = 10.0
+"""Seconds after which it counts as working."""
 GRACE: Final = 5.0
 """Seconds that it has to stop."""
 
 
-class DemoProcess:
-    """Publishes stream ``demo`` of an instance.
+class Companion:
+    """One program.
 
     Attributes:
+        name: what it is, for the log.
         restart_at: monotonic seconds of its next start; None while it runs or is stopped.
         kill_at: monotonic seconds after which it is killed; None: no deadline.
     """
 
-    def __init__(self, instance: str, command: list[str] | None = None) -> None:
+    def __init__(self, name: str, command: Sequence[str]) -> None:
         """Prepare it; `start` starts it.
 
         Args:
-            instance: where it publishes.
-            command: another program than the relay's own publisher.
+            name: what it is, for the log.
+            command: its command line, which everybody on the host can read.
         """
-        self._command = command or [
-            *(sys.executable, "-m", "relay.publish", "demo", "--stream", "demo"),
-            *("--instance", instance, "--quiet", "--exit-with-parent"),
-        ]
+        self.name = name
+        self._command = command
         self._program: Program | None = None
         self._started = 0.0
         self._failures = 0
@@ -76,12 +79,12 @@ class DemoProcess:
         self._program = None
         self.kill_at = None
         if self._stopping:
-            return "the demo publisher ended"
+            return f"{self.name} ended"
         self._failures = 0 if now - self._started >= STABLE else self._failures + 1
         delay = min(BACKOFF_MAX, BACKOFF * 2.0 ** min(max(self._failures - 1, 0), 10))
         self.restart_at = now + delay
         how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
-        return f"the demo publisher {how}; starting it again in {delay:.0f} s"
+        return f"{self.name} {how}; starting it again in {delay:.1f} s"
 
     def stop(self, now: float) -> None:
         """Ask it to end and do not start it again."""

@@ -1,0 +1,400 @@
+"""The bridge: what this node tells others, what it hears of them, and who gets what.
+
+It is a reader of local streams and a publisher of remote ones like any program of this host,
+and knows nothing of workers. One loop: rings of the instance's doorbell, messages of NATS, and
+a tick for what nobody rings for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from bus.directory import DIRECTORY_TOKEN, Directory, list_streams
+from bus.doorbell import open_doorbell
+from bus.errors import BusError, StreamBusy
+from bus.layout import TOKENS
+from bus.stream import StreamInfo
+from relay.cluster.congestion import Congestion
+from relay.cluster.counters import ClusterCounters, Counter
+from relay.cluster.directory import HEARTBEAT, Claim, ClusterDirectory
+from relay.cluster.incoming import IncomingContext, IncomingStream
+from relay.cluster.link import Link
+from relay.cluster.messages import Announcement, MessageInvalid, Node, Want, decode, encode
+from relay.cluster.outbox import Notice
+from relay.cluster.outgoing import OutgoingStream, unix_us
+from relay.cluster.settings import ClusterSettings, node_name
+from relay.cluster.subjects import Subjects, parse_subject
+from relay.errors import RelayError
+
+__all__ = ["Bridge", "NameTaken"]
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 0.5
+
+
+class NameTaken(RelayError):
+    """Another bridge uses this node's name."""
+
+
+class Bridge:
+    """See the module."""
+
+    def __init__(self, instance: str, settings: ClusterSettings, capacity: int) -> None:
+        """Prepare; for a running loop.
+
+        Args:
+            instance: whose streams are joined with those of others.
+            settings: how.
+            capacity: bytes of ring of a remote stream that flows.
+
+        Raises:
+            BusError, OSError: shared memory does not take what the bridge needs.
+        """
+        self._instance = instance
+        self._node = node_name(settings)
+        self._subjects = Subjects(settings.cluster_name, self._node)
+        self._loop = asyncio.get_running_loop()
+        self._failed: asyncio.Future[None] = self._loop.create_future()
+        self._directory = ClusterDirectory()
+        self._streams = Directory(instance)
+        self._bell = open_doorbell(instance)
+        self._news = self._streams.listen(self._bell)
+        self._counters = ClusterCounters.create(instance)
+        self._congestion = Congestion()
+        self._link = Link(settings, self._counters, self._up)
+        self._context = IncomingContext(
+            instance=instance,
+            capacity=capacity,
+            grace=settings.cluster_grace,
+            bell=self._bell,
+            link=self._link,
+            subjects=self._subjects,
+            counters=self._counters,
+            congestion=self._congestion,
+        )
+        self._self = Node(secrets.randbits(48), unix_us())
+        self._tokens = itertools.cycle(range(1, TOKENS - 2))
+        self._local: dict[str, Announcement] = {}
+        self._terms: dict[str, int] = {}
+        self._outgoing: dict[str, OutgoingStream] = {}
+        self._ending: list[OutgoingStream] = []
+        self._incoming: dict[str, IncomingStream] = {}
+        self._trouble: dict[str, str] = {}
+        self._announced_at = 0.0
+        self._subscribed = False
+        self._scan_planned = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Join the cluster until told to stop.
+
+        Raises:
+            NameTaken: another node has this one's name.
+            OSError, nats.errors.Error: NATS cannot be used in a way that does not pass.
+        """
+        sending = self._loop.create_task(self._link.run())
+        stopping = self._loop.create_task(stop.wait())
+        self._bell.attach(self._loop, self._rung)
+        self._tick()
+        try:
+            await asyncio.wait(
+                (sending, stopping, self._failed), return_when=asyncio.FIRST_COMPLETED
+            )
+            if stop.is_set():
+                await self._say_goodbye()
+        finally:
+            self._timer.cancel()
+            sending.cancel()
+            stopping.cancel()
+            await asyncio.wait((sending, stopping))
+            self._close()
+        if self._failed.done():
+            self._failed.result()
+        if not sending.cancelled():
+            sending.result()
+
+    async def _say_goodbye(self) -> None:
+        for stream in self._local:
+            self._link.send(self._subjects.stream(stream), encode(Announcement(live=False)))
+        await self._link.sent()
+
+    def _close(self) -> None:
+        self._bell.detach()
+        for outgoing in (*self._outgoing.values(), *self._ending):
+            outgoing.close()
+        for incoming in self._incoming.values():
+            incoming.close()
+        self._streams.readers.release(self._news)
+        self._bell.close()
+        self._counters.close()
+        self._streams.remove_if_unused()
+        self._streams.close()
+
+    # Events.
+
+    def _up(self) -> None:
+        if not self._subscribed:
+            self._subscribed = True
+            self._link.subscribe(self._subjects.nodes, self._on_node)
+            self._link.subscribe(self._subjects.streams, self._on_stream)
+            self._link.subscribe(self._subjects.wants, self._on_want)
+            self._link.subscribe(self._subjects.replays, self._on_replay)
+        self._announce()
+        for incoming in self._incoming.values():
+            incoming.rejoin(time.monotonic())
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(TICK, self._tick)
+        now = time.monotonic()
+        self._congestion.fade()
+        if not self._congestion.draining:
+            # Else announcements may be on their way behind frames.
+            self._directory.expire(now)
+        for outgoing in list(self._outgoing.values()):
+            outgoing.expire(now)
+            self._keep_if_wanted(outgoing)
+        for outgoing in [each for each in self._ending if each.idle]:
+            self._ending.remove(outgoing)
+            self._close_outgoing(outgoing)
+        for incoming in list(self._incoming.values()):
+            self._guard(incoming, now)
+        # A tick is half a heartbeat; it may come a little early.
+        if now - self._announced_at >= HEARTBEAT - TICK / 2:
+            self._scan()
+            self._announce()
+        else:
+            self._reconcile()
+        self._link.wake()
+        self._show()
+
+    def _rung(self) -> None:
+        tokens = self._bell.drain()
+        now = time.monotonic()
+        if DIRECTORY_TOKEN in tokens and not self._scan_planned:
+            # Many streams may begin or end at once.
+            self._scan_planned = True
+            self._loop.call_soon(self._scan)
+        for outgoing in (*self._outgoing.values(), *self._ending):
+            if outgoing.token in tokens:
+                self._pump(outgoing)
+        for incoming in list(self._incoming.values()):
+            if incoming.token in tokens:
+                self._guard(incoming, now)
+
+    def _guard(self, incoming: IncomingStream, now: float) -> None:
+        """Let a remote stream look at its readers, whatever comes of it."""
+        with self._reporting(incoming.stream):
+            if incoming.taken_over:
+                self._scan()
+            else:
+                incoming.look(now)
+
+    @contextlib.contextmanager
+    def _reporting(self, stream: str) -> Iterator[None]:
+        """Log what is wrong with a stream, once."""
+        try:
+            yield
+            self._trouble.pop(stream, None)
+        except (BusError, OSError) as exc:
+            if self._trouble.get(stream) != str(exc):
+                self._trouble[stream] = str(exc)
+                log.error("stream %s: %s", stream, exc)
+
+    # Streams of this node.
+
+    def _scan(self) -> None:
+        """Look which streams this host publishes, and put every name in its place."""
+        self._scan_planned = False
+        found = {
+            info.name: info
+            for info in list_streams(self._instance)
+            if info.live and info.metadata is not None and info.metadata.kind != "cluster"
+        }
+        for stream in [each for each in self._incoming if self._incoming[each].taken_over]:
+            # By a program of this host, with takeover: it has the next word.
+            self._terms[stream] = self._directory.next_term(stream)
+            self._incoming.pop(stream).close()
+        for stream in [each for each in self._local if each not in found]:
+            self._end_local(stream)
+        for stream, info in found.items():
+            self._see_local(stream, info)
+        self._reconcile()
+
+    def _see_local(self, stream: str, info: StreamInfo) -> None:
+        metadata = info.metadata
+        assert metadata is not None
+        known = self._local.get(stream)
+        news = Announcement(
+            live=True,
+            term=known.term if known else self._terms.pop(stream, 0),
+            since=known.since if known else unix_us(),
+            epoch=metadata.epoch,
+            codec=metadata.codec,
+            width=metadata.width,
+            height=metadata.height,
+            fps=metadata.fps or info.fps,
+            bitrate=info.bitrate,
+        )
+        self._local[stream] = news
+        if known is None:
+            self._link.send(self._subjects.stream(stream), encode(news))
+
+    def _end_local(self, stream: str) -> None:
+        """A stream of this node has ended; its last frames go before the news."""
+        del self._local[stream]
+        subject, data = self._subjects.stream(stream), encode(Announcement(live=False))
+        outgoing = self._outgoing.pop(stream, None)
+        if outgoing is None:
+            self._link.send(subject, data)
+        else:
+            outgoing.end(Notice(subject, data))
+            self._ending.append(outgoing)
+            self._link.wake()
+
+    def _pump(self, outgoing: OutgoingStream) -> None:
+        if outgoing in self._ending or self._outgoing.get(outgoing.stream) is outgoing:
+            if outgoing.pump():
+                self._loop.call_soon(self._pump, outgoing)
+            self._link.wake()
+
+    def _keep_if_wanted(self, outgoing: OutgoingStream) -> None:
+        if not outgoing.wanted:
+            del self._outgoing[outgoing.stream]
+            self._close_outgoing(outgoing)
+
+    def _close_outgoing(self, outgoing: OutgoingStream) -> None:
+        self._link.sources.remove(outgoing)
+        outgoing.close()
+
+    def _announce(self) -> None:
+        self._announced_at = time.monotonic()
+        self._link.send(self._subjects.node, encode(self._self))
+        for stream, news in self._local.items():
+            self._link.send(self._subjects.stream(stream), encode(news))
+
+    # Streams of other nodes.
+
+    def _reconcile(self) -> None:
+        """Hold every name that another node owns, and let go of those that none does."""
+        for stream in {*self._directory.owners(), *self._incoming}:
+            self._settle(stream)
+
+    def _settle(self, stream: str) -> None:
+        claim = self._directory.owner(stream)
+        if claim is not None:
+            self._follow(stream, claim)
+        elif stream in self._incoming:
+            log.info("stream %s of node %s ended", stream, self._incoming[stream].claim.node)
+            self._incoming.pop(stream).close()
+
+    def _follow(self, stream: str, claim: Claim) -> None:
+        own = self._local.get(stream)
+        if own is not None and Claim(self._node, own).rank <= claim.rank:
+            return
+        known = self._incoming.get(stream)
+        with self._reporting(stream):
+            if known is not None and known.claim.node == claim.node:
+                known.update(claim)
+                return
+            if known is not None:
+                del self._incoming[stream]
+                known.close()
+            try:
+                self._incoming[stream] = IncomingStream(
+                    self._context, stream, next(self._tokens), claim, takeover=own is not None
+                )
+            except StreamBusy:
+                # A program of this host was first; the next look finds it.
+                return
+            if own is not None:
+                self._counters.add(Counter.CONFLICTS)
+                log.warning("stream %s is node %s's; its publisher here ends", stream, claim.node)
+                self._end_local(stream)
+            else:
+                log.info("stream %s is published on node %s", stream, claim.node)
+
+    # Messages.
+
+    def _on_node(self, subject: str, data: bytes) -> None:
+        sender, message = parse_subject(subject).sender, _decode(subject, data)
+        if sender == self._node and isinstance(message, Node):
+            self._meet_namesake(message)
+        elif isinstance(message, Node) and self._directory.heard_node(
+            sender, message.boot, time.monotonic()
+        ):
+            # It knows nothing yet.
+            self._announce()
+
+    def _meet_namesake(self, other: Node) -> None:
+        """Two bridges of one name: the one that began later leaves."""
+        older = (other.started, other.boot) < (self._self.started, self._self.boot)
+        if older and not self._failed.done():
+            self._failed.set_exception(
+                NameTaken(
+                    f"another relay is node {self._node!r} of this cluster; "
+                    "give each its own name with --cluster-node"
+                )
+            )
+
+    def _on_stream(self, subject: str, data: bytes) -> None:
+        where, message = parse_subject(subject), _decode(subject, data)
+        if not isinstance(message, Announcement) or where.sender == self._node:
+            return
+        before = self._directory.owner(where.stream)
+        self._directory.heard_stream(where.sender, where.stream, message, time.monotonic())
+        if self._directory.owner(where.stream) != before:
+            self._settle(where.stream)
+
+    def _on_want(self, subject: str, data: bytes) -> None:
+        where, message = parse_subject(subject), _decode(subject, data)
+        if not isinstance(message, Want) or where.stream not in self._local:
+            return
+        outgoing = self._outgoing.get(where.stream)
+        if outgoing is None:
+            if not message.wanted:
+                return
+            outgoing = OutgoingStream(
+                self._instance,
+                where.stream,
+                next(self._tokens),
+                piece_bytes=self._link.piece_bytes,
+                bell=self._bell,
+                subjects=self._subjects,
+                counters=self._counters,
+            )
+            self._outgoing[where.stream] = outgoing
+            self._link.sources.append(outgoing)
+            self._pump(outgoing)
+        outgoing.want(where.sender, message, time.monotonic())
+        self._keep_if_wanted(outgoing)
+        self._link.wake()
+
+    def _on_replay(self, subject: str, data: bytes) -> None:
+        where = parse_subject(subject)
+        incoming = self._incoming.get(where.stream)
+        if incoming is not None and incoming.claim.node == where.sender:
+            incoming.received(data, replayed=True)
+
+    def _show(self) -> None:
+        counters = self._counters
+        counters.set(Counter.NODES, len(self._directory.nodes) + 1)
+        counters.set(Counter.REMOTE_STREAMS, len(self._incoming))
+        pulled = sum(each.pulling for each in self._incoming.values())
+        counters.set(Counter.PULLED_STREAMS, pulled)
+        counters.set(Counter.SENT_STREAMS, len(self._outgoing))
+
+
+def _decode(subject: str, data: bytes) -> object:
+    """The message; None, and a line in the log, for what is none."""
+    try:
+        return decode(data)
+    except MessageInvalid as exc:
+        log.warning("%s: a message is not understood: %s", subject, exc)
+        return None

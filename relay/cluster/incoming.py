@@ -1,0 +1,375 @@
+"""A stream of another node, as this node's programs see it.
+
+States, by what stands in shared memory::
+
+    STANDBY ──a reader came──► JOINING ──hello──► FLOWING
+       ▲                          │                  │
+       └──── no reader for the grace period ◄────────┘
+
+In STANDBY and JOINING a publisher on standby holds the name; in FLOWING a full one writes what
+comes. Readers go from one to the other without noticing more than that a publisher came.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bus.doorbell import Doorbell
+from bus.errors import BusError, TakenOver
+from bus.frame import decode as decode_frame
+from bus.publisher import Publisher
+from relay.cluster.congestion import Congestion
+from relay.cluster.counters import ClusterCounters, Counter
+from relay.cluster.delay import Delay
+from relay.cluster.directory import HEARTBEAT, Claim
+from relay.cluster.link import Link
+from relay.cluster.messages import Hello, MessageInvalid, Want, decode, encode
+from relay.cluster.order import FrameOrder
+from relay.cluster.outgoing import unix_us
+from relay.cluster.pieces import Joiner, NumberedFrame, Piece
+from relay.cluster.subjects import Subjects
+
+__all__ = ["IncomingContext", "IncomingStream"]
+
+log = logging.getLogger(__name__)
+
+KEY_INTERVAL: Final = 0.5
+"""Seconds between two requests for a key frame."""
+MAX_LAG: Final = 0.5
+"""Seconds of delay beyond the least after which the stream is left until NATS has drained."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingContext:
+    """What all remote streams of a node share.
+
+    Attributes:
+        instance: instance name.
+        capacity: bytes of ring of a stream that flows, a power of two.
+        grace: seconds that it goes on after its last reader left.
+        bell: rung by readers.
+    """
+
+    instance: str
+    capacity: int
+    grace: float
+    bell: Doorbell
+    link: Link
+    subjects: Subjects
+    counters: ClusterCounters
+    congestion: Congestion
+
+
+class IncomingStream:
+    """See the module.
+
+    Attributes:
+        stream: stream name.
+        token: doorbell token that stands for it.
+        claim: its owner's claim.
+        pulling: whether the stream comes, or was asked for.
+    """
+
+    def __init__(
+        self, context: IncomingContext, stream: str, token: int, claim: Claim, *, takeover: bool
+    ) -> None:
+        """Hold the stream's name.
+
+        Args:
+            takeover: take it from a publisher of this node, whose claim has lost.
+
+        Raises:
+            BusError, OSError: when that is impossible now.
+        """
+        self.stream = stream
+        self.token = token
+        self.claim = claim
+        self._context = context
+        self._order = FrameOrder()
+        self._joiners = (Joiner(context.capacity), Joiner(context.capacity))
+        self._delay = Delay()
+        self._unsubscribe: Callable[[], None] | None = None
+        self._hello: Hello | None = None
+        self._readers_seen = 0.0
+        self.pulling = False
+        self._said_at = 0.0
+        self._asked_at = 0.0
+        self._key_asked = 0.0
+        self._clock_ahead = 0
+        self._trouble = ""
+        # seq and capture time of the last frame written.
+        self._last = (0, 0)
+        # Whether the same publisher's frames begin anew, some of which may have been written:
+        # the owner's bridge was started again, for example.
+        self._resuming = False
+        self._publisher = self._stand_by(takeover=takeover)
+        self._publisher.listen(context.bell, token)
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether a program of this node publishes the stream now."""
+        return self._publisher.taken_over
+
+    def _stand_by(self, *, takeover: bool) -> Publisher:
+        news = self.claim.announcement
+        return Publisher(
+            self.stream,
+            codec=news.codec or "application/octet-stream",
+            width=news.width,
+            height=news.height,
+            fps=news.fps,
+            instance=self._context.instance,
+            takeover=takeover,
+            kind="cluster",
+            address=self.claim.node,
+            standby=True,
+        )
+
+    def _flow(self, hello: Hello) -> None:
+        self._replace(
+            Publisher(
+                self.stream,
+                codec=hello.codec,
+                width=hello.width,
+                height=hello.height,
+                fps=hello.fps,
+                init=hello.init,
+                instance=self._context.instance,
+                capacity=self._context.capacity,
+                takeover=True,
+                kind="cluster",
+                address=self.claim.node,
+            )
+        )
+
+    def _replace(self, publisher: Publisher) -> None:
+        before, self._publisher = self._publisher, publisher
+        before.close()
+        publisher.listen(self._context.bell, self.token)
+
+    def _check_ours(self) -> None:
+        """See that what is about to be taken over is our own publisher's.
+
+        Raises:
+            TakenOver: when it is not.
+        """
+        if self._publisher.taken_over:
+            raise TakenOver(self.stream)
+
+    def update(self, claim: Claim) -> None:
+        """The owner said something new of the stream.
+
+        Raises:
+            BusError, OSError: when it cannot be shown now.
+        """
+        before, news = self.claim.announcement, claim.announcement
+        self.claim = claim
+        shown = (before.codec, before.width, before.height)
+        if not self.pulling and shown != (news.codec, news.width, news.height):
+            self._check_ours()
+            self._replace(self._stand_by(takeover=True))
+
+    # Interest.
+
+    def look(self, now: float) -> None:
+        """See who reads; called when rung and about twice a second."""
+        if self._publisher.readers:
+            self._readers_seen = now
+            if not self.pulling:
+                self._join(now)
+        elif self.pulling and now - self._readers_seen > self._context.grace:
+            self._leave()
+            return
+        if not self.pulling:
+            return
+        if self._hello is not None and self._publisher.key_requested:
+            self._want_key(now)
+        self._mend(now)
+        if now - self._said_at >= HEARTBEAT:
+            if self._hello is None:
+                # The owner may not have heard of us.
+                self._ask(now)
+            else:
+                self._say(Want(True), now)
+
+    def rejoin(self, now: float) -> None:
+        """The connection is there again."""
+        self._delay.reset()
+        if self.pulling:
+            self._come_back()
+            self._ask(now)
+
+    def _join(self, now: float) -> None:
+        self.pulling = True
+        self._subscribe()
+        self._delay.reset()
+        self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        """Ask for the stream from its newest key frame on."""
+        self._asked_at = now
+        self._say(Want(True, join=True, sent=unix_us()), now)
+
+    def _leave(self) -> None:
+        self.pulling = False
+        self._stop()
+        self._context.link.send(self._want_subject(), encode(Want(False)))
+        if self._hello is not None:
+            self._hello = None
+            self._check_ours()
+            self._replace(self._stand_by(takeover=True))
+        self._order = FrameOrder()
+
+    def _subscribe(self) -> None:
+        subject = self._context.subjects.frames(self.stream, self.claim.node)
+        self._unsubscribe = self._context.link.subscribe(subject, self._receive)
+
+    def _stop(self) -> None:
+        for joiner in self._joiners:
+            joiner.reset()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def _say(self, want: Want, now: float) -> None:
+        self._said_at = now
+        self._context.link.send(self._want_subject(), encode(want))
+
+    def _want_key(self, now: float) -> None:
+        if now - self._key_asked >= KEY_INTERVAL:
+            self._key_asked = now
+            self._context.counters.add(Counter.KEY_REQUESTS)
+            self._say(Want(True, key=True), now)
+
+    def _want_subject(self) -> str:
+        return self._context.subjects.want(self.claim.node, self.stream)
+
+    # Frames.
+
+    def _receive(self, subject: str, data: bytes) -> None:
+        self.received(data, replayed=False)
+
+    def received(self, data: bytes, *, replayed: bool) -> None:
+        """Take a message of the stream's owner.
+
+        Args:
+            replayed: whether it is for this node alone.
+        """
+        if not self.pulling:
+            return
+        try:
+            message = decode(data)
+            if isinstance(message, Hello):
+                self._meet(message)
+            elif isinstance(message, Piece) and self._hello is not None:
+                self._take(message, replayed=replayed)
+            self._trouble = ""
+        except TakenOver:
+            # Told by `taken_over`.
+            pass
+        except (BusError, MessageInvalid, OSError) as exc:
+            self._order.need_key()
+            if str(exc) != self._trouble:
+                self._trouble = str(exc)
+                log.error("stream %s from node %s: %s", self.stream, self.claim.node, exc)
+
+    def _meet(self, hello: Hello) -> None:
+        if hello.echo:
+            self._clock_ahead = hello.clock - (hello.echo + unix_us()) // 2
+        before = self._hello
+        if before is None or hello.run > before.run:
+            if before is None or hello.epoch != before.epoch:
+                self._check_ours()
+                self._flow(hello)
+                self._resuming = False
+            else:
+                self._publisher.update(
+                    codec=hello.codec,
+                    width=hello.width,
+                    height=hello.height,
+                    fps=hello.fps,
+                    init=hello.init,
+                )
+                self._resuming = True
+            self._hello = hello
+            self._order.begin(hello.run)
+        self._publisher.set_clock_offset(hello.offset + self._clock_ahead)
+
+    def _take(self, piece: Piece, *, replayed: bool) -> None:
+        now = time.monotonic()
+        if not replayed:
+            lag = self._delay.lag(piece.sent, unix_us(), now)
+            # Not in the middle of a frame: a large one may take that long by itself.
+            congestion = self._context.congestion
+            congestion.received(self.stream, len(piece.data))
+            late = lag > MAX_LAG and piece.index == 0
+            if late and not congestion.draining and congestion.is_heaviest(self.stream):
+                self._rest()
+                return
+        joiner = self._joiners[replayed]
+        bad = joiner.corrupt, joiner.incomplete
+        frame = joiner.add(piece)
+        counters = self._context.counters
+        counters.add(Counter.CORRUPT, joiner.corrupt - bad[0])
+        counters.add(Counter.INCOMPLETE, joiner.incomplete - bad[1])
+        if frame is not None:
+            lost = self._order.lost
+            for each in self._order.add(frame):
+                self._write(each)
+            counters.add(Counter.LOST, self._order.lost - lost)
+        self._mend(now)
+
+    def _write(self, frame: NumberedFrame) -> None:
+        found = decode_frame(frame.envelope)
+        if self._resuming:
+            seq, captured = self._last
+            if found.seq <= seq and found.capture_us <= captured:
+                return
+            if not found.key and found.seq != seq + 1:
+                self._order.need_key()
+                return
+            self._resuming = False
+        self._last = found.seq, found.capture_us
+        self._publisher.write_envelope(frame.envelope, key=found.key)
+        self._context.counters.add(Counter.FRAMES_RECEIVED)
+        self._context.counters.add(Counter.BYTES_RECEIVED, len(frame.envelope))
+
+    def _mend(self, now: float) -> None:
+        """Ask for a key frame where it is missing, unless one may be on its way already."""
+        waited = now - self._asked_at >= KEY_INTERVAL
+        if waited and self._hello is not None and self._order.needs_key:
+            self._want_key(now)
+
+    def _rest(self) -> None:
+        """Let what NATS holds for this node drain, of which nothing is new any more."""
+        log.warning(
+            "stream %s from node %s comes too slowly; going on with a newer key frame",
+            self.stream,
+            self.claim.node,
+        )
+        self._context.counters.add(Counter.LAGGED)
+        self._order.need_key()
+        self._stop()
+        self._context.congestion.draining = True
+        self._context.link.when_drained(self._drained)
+
+    def _drained(self) -> None:
+        self._context.congestion.draining = False
+        self._come_back()
+
+    def _come_back(self) -> None:
+        if self.pulling and self._unsubscribe is None:
+            self._subscribe()
+            self._want_key(time.monotonic())
+
+    def close(self) -> None:
+        """End the stream here; its viewers wait for its return. May be called twice."""
+        if self.pulling:
+            self.pulling = False
+            self._stop()
+            self._context.link.send(self._want_subject(), encode(Want(False)))
+        self._publisher.close()

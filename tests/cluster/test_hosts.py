@@ -1,0 +1,156 @@
+"""Three hosts on three links: what crosses them, and what happens when one is cut or slow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from relay.cluster.counters import Counter
+from tests.cluster.conftest import Cluster, Node
+from tests.cluster.nats_server import NatsServer
+from tests.cluster.networks import Host, Network, network
+from tests.cluster.watching import watching
+from tests.e2e.viewers import Viewer
+from tests.e2e.waiting import run, until, wait_until
+
+__all__ = ["network"]
+
+FRAME = 20_000
+
+
+@pytest.fixture
+def hosts(network: Network) -> list[Host]:
+    return [network.host() for _ in range(3)]
+
+
+@pytest.fixture
+def spread(
+    instance: str, tmp_path: Path, network: Network, hosts: list[Host]
+) -> Iterator[tuple[Cluster, list[Node]]]:
+    """A cluster with one node on each host and NATS on the hub."""
+    log = tmp_path / "nats.log"
+    nats = NatsServer(log, host=network.hub_address, prefix=network.prefix)
+    nats.start()
+    cluster = Cluster(instance, tmp_path, nats)
+    nodes = []
+    for name, host in zip("abc", hosts, strict=True):
+        node = cluster.node(name, "--host", "0.0.0.0", prefix=host.prefix)
+        node.host = host.access
+        nodes.append(node)
+    yield cluster, nodes
+    left = cluster.clean_up()
+    for node in nodes:
+        print(node.tail())
+    assert not left, f"left behind: {left}"
+
+
+def own_memory(processes: list[psutil.Process]) -> int:
+    """Bytes that are no shared memory, such as rings."""
+    infos = [each.memory_info() for each in processes]
+    return sum(info.rss - info.shared for info in infos)
+
+
+def test_a_frame_crosses_each_link_once_however_many_watch(
+    spread: tuple[Cluster, list[Node]], hosts: list[Host]
+) -> None:
+    cluster, (a, b, c) = spread
+    cluster.publish(a, "cam", size=FRAME, key_every=25)
+    for node in (b, c):
+        node.wait_sees("cam", "a")
+
+    async def watch() -> None:
+        viewers = [Viewer(node.address, "cam") for node in (b, b, b, c, c, a)]
+        async with watching(*viewers):
+            await until(lambda: all(each.checker.frames > 10 for each in viewers), "frames")
+            before = [host.traffic() for host in hosts]
+            counts = [node.number(Counter.FRAMES_RECEIVED) for node in (b, c)]
+            sent = a.number(Counter.FRAMES_SENT)
+            await until(lambda: a.number(Counter.FRAMES_SENT) > sent + 60, "sixty more frames")
+            after = [host.traffic() for host in hosts]
+            frames = [a.number(Counter.FRAMES_SENT) - sent] + [
+                node.number(Counter.FRAMES_RECEIVED) - count
+                for node, count in zip((b, c), counts, strict=True)
+            ]
+            (_, a_out), (b_in, _), (c_in, _) = (
+                (new[0] - old[0], new[1] - old[1]) for new, old in zip(after, before, strict=True)
+            )
+            # Twice would be 2.0; headers, acknowledgements and announcements are a few per cent.
+            for crossed, count in zip((a_out, b_in, c_in), frames, strict=True):
+                assert 0.9 < crossed / (count * FRAME) < 1.2
+        for viewer in viewers:
+            assert viewer.checker.lost == 0
+
+    run(watch())
+
+
+def test_a_link_that_is_cut_and_restored(
+    spread: tuple[Cluster, list[Node]], hosts: list[Host]
+) -> None:
+    cluster, (a, b, c) = spread
+    cluster.publish(a, "cam", key_every=20)
+    cluster.publish(b, "other", key_every=20)
+    c.wait_sees("cam", "a")
+    a.wait_sees("other", "b")
+
+    async def watch() -> None:
+        viewers = [Viewer(node.address, "cam") for node in (a, b, c)]
+        async with watching(*viewers):
+            await until(lambda: all(each.checker.frames > 10 for each in viewers), "frames")
+            hosts[1].cut()
+            await until(lambda: viewers[1].checker.said[-1] == "ended", "the cut to be noticed")
+            await until(lambda: b.sees("cam", None), "the stream to vanish behind the cut")
+            await until(lambda: a.sees("other", None), "the cut host's stream to vanish")
+            assert all(len(each.visits) == 1 for each in viewers)
+            whole = [viewers[0].checker.frames, viewers[2].checker.frames]
+            await until(lambda: viewers[2].checker.frames > whole[1] + 20, "the others go on")
+            hosts[1].restore()
+            await until(lambda: b.sees("cam", "a"), "the stream to be back")
+            await until(lambda: a.sees("other", "b"), "the other stream to be back")
+            count = viewers[1].checker.frames
+            await until(lambda: viewers[1].checker.frames > count + 20, "frames again")
+        assert viewers[0].checker.lost == viewers[2].checker.lost == 0
+
+    run(watch())
+
+
+@pytest.mark.parametrize("receiving", [False, True], ids=["sender", "receiver"])
+def test_a_link_that_is_too_slow_loses_frames_and_delays_nobody_else(
+    spread: tuple[Cluster, list[Node]], hosts: list[Host], receiving: bool
+) -> None:
+    """The big stream needs 8 Mbit/s, the link has 2; a small stream shares it."""
+    cluster, (a, b, c) = spread
+    cluster.publish(a, "big", size=40_000, fps=25, key_every=10)
+    cluster.publish(a, "small", size=500, fps=10, key_every=10)
+    for node in (b, c):
+        node.wait_sees("big", "a")
+        node.wait_sees("small", "a")
+    slow = hosts[1] if receiving else hosts[0]
+    bridges = [psutil.Process(node.bridge().pid) for node in (a, b)]
+
+    async def watch() -> None:
+        big, small = Viewer(b.address, "big"), Viewer(b.address, "small")
+        fast = Viewer(c.address, "big")
+        viewers = [big, small, fast]
+        async with watching(*viewers):
+            await until(lambda: all(each.checker.frames > 5 for each in viewers), "frames")
+            slow.slow_down("2mbit", receiving=receiving)
+            lost = big.checker.lost
+            await until(
+                lambda: big.checker.lost > lost + 40, lambda: f"loss: {a.tail()} {b.tail()}"
+            )
+            memory = own_memory(bridges)
+            frames, count = big.checker.frames, small.checker.frames
+            await until(lambda: small.checker.frames > count + 60, "the small stream goes on")
+            assert big.checker.frames > frames
+            assert own_memory(bridges) - memory < 8 * 1024 * 1024
+            if receiving:
+                assert b.number(Counter.LAGGED) > 0
+                assert fast.checker.lost == 0
+            else:
+                assert a.number(Counter.DROPPED_SENDING) > 0
+
+    run(watch())
+    wait_until(lambda: a.number(Counter.CORRUPT) == b.number(Counter.CORRUPT) == 0, "no corruption")

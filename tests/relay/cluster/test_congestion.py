@@ -1,0 +1,18 @@
+"""Which stream is left when a link falls behind."""
+
+from __future__ import annotations
+
+from relay.cluster.congestion import Congestion
+
+
+def test_the_one_with_the_most_bytes_of_late() -> None:
+    congestion = Congestion()
+    assert congestion.is_heaviest("alone")
+    congestion.received("big", 1000)
+    congestion.received("small", 10)
+    assert congestion.is_heaviest("big")
+    assert not congestion.is_heaviest("small")
+    for _ in range(10):
+        congestion.fade()
+    congestion.received("small", 10)
+    assert congestion.is_heaviest("small")

@@ -1,0 +1,88 @@
+"""What bridges say to each other, and what they do not take."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.cluster.delay import Delay
+from relay.cluster.messages import (
+    Announcement,
+    Hello,
+    Message,
+    MessageInvalid,
+    Node,
+    Want,
+    decode,
+    encode,
+)
+from relay.cluster.pieces import Piece
+from relay.cluster.subjects import Subject, Subjects, parse_subject
+
+MESSAGES: list[Message] = [
+    Node(1, 2),
+    Announcement(live=True, codec="avc1.64001f", width=640, height=480, fps=25.0),
+    Want(True, join=True, sent=5),
+    Hello(1, 2, "mjpeg", 3, 4, 5.0, b"init", -6, 7),
+    Piece(1, 2, True, 0, 1, 3, 4, b"data"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
+def test_a_message_comes_back_as_it_was(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+def test_fields_of_a_later_version_are_ignored() -> None:
+    later = {"type": "node", "boot": 1, "started": 2, "colour": "red"}
+    assert decode(msgpack.packb(later)) == Node(1, 2)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "nothing"},
+        {"type": "node", "boot": "x", "started": 1},
+        {"type": "node"},
+        {"type": "want", "wanted": 1},
+        {"type": "hello", "init": "text"},
+        {"boot": 1},
+        {"type": ["node"]},
+        [1, 2, 3],
+        ["x"] * 8,
+        7,
+        None,
+    ],
+)
+def test_anything_else_is_refused(value: object) -> None:
+    with pytest.raises(MessageInvalid):
+        decode(msgpack.packb(value))
+
+
+@given(st.binary(max_size=200))
+def test_bytes_are_a_message_or_an_error(data: bytes) -> None:
+    with contextlib.suppress(MessageInvalid):
+        decode(data)
+
+
+def test_names_with_dots_are_one_token() -> None:
+    subjects = Subjects("eu", "north.1")
+    assert subjects.frames("cam.0") == "relay.v1.eu.frames.north=1.cam=0"
+    assert parse_subject(subjects.frames("cam.0")) == Subject("frames", "north.1", "cam.0")
+    assert parse_subject(subjects.want("b.c", "cam.")) == Subject("want", "north.1", "cam.")
+    assert parse_subject(subjects.replay("b", "x")) == Subject("replay", "north.1", "x")
+    assert parse_subject(subjects.node) == Subject("node", "north.1", "")
+
+
+def test_delay_is_what_is_above_the_least_whatever_the_clocks_say() -> None:
+    delay = Delay()
+    ahead = 10**12
+    assert delay.lag(0, ahead + 5_000, 0.0) == 0.0
+    assert delay.lag(0, ahead + 205_000, 0.0) == pytest.approx(0.2)
+    assert delay.lag(0, ahead + 2_000, 0.0) == 0.0
+    # Clocks drift: the least of long ago counts for less.
+    assert delay.lag(0, ahead + 202_000, 100.0) == pytest.approx(0.1)
