@@ -62,8 +62,8 @@ def diagnose(
         used = _median([each.generator.cpu for each in samples])
         relay = _median([sum(row["cpu"] for row in each.workers) for each in samples])
         return Diagnosis(
-            f"the processors of this host, which the relay's workers ({relay:.1f} used) share "
-            f"with the load generator ({used:.1f} used)",
+            f"the processors of this host, {host:.0%} in use: {relay:.1f} by the relay's workers, "
+            f"{used:.1f} by synthetic viewers, the rest by browsers, publishers and others",
             generator=True,
         )
     full = _full_descriptors(samples)

@@ -10,7 +10,7 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 
 from relay.load.plots import plots
-from relay.load.report import browser_line
+from relay.load.report import browser_line, paint_line
 from relay.load.thresholds import METRICS
 
 __all__ = ["report_html"]
@@ -30,7 +30,7 @@ p { margin: 2px 0 18px; color: #53606e; }
 .note, .incident { padding: 10px 14px; border-left: 4px solid #e08a00; background: #fff6e5;
   color: #5c3b00; margin: 0 0 10px; }
 .incident { border-color: #d92d20; background: #fdeceb; color: #6b1710; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(185px, 1fr)); gap: 12px;
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: 12px;
   margin: 16px 0; }
 .card, .plot, table { padding: 12px 14px; border: 1px solid #dce1e7; border-radius: 10px;
   background: #fff; }
@@ -42,8 +42,7 @@ p { margin: 2px 0 18px; color: #53606e; }
 table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; color: #53606e; }
 th, td { padding: 3px 14px 3px 0; vertical-align: top; overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-tr.broken td { color: #b3261e; }
+td { font-variant-numeric: tabular-nums; }
 """
 
 
@@ -87,9 +86,10 @@ def _verdict(report: dict[str, Any]) -> str:
 
 def _subtitle(report: dict[str, Any]) -> str:
     length = report["samples"][-1]["at"] if report["samples"] else 0.0
-    parts = [escape(report["conditions"]["viewers"]), f"{length:.0f} s"]
+    parts = [escape(report["conditions"]["viewers"])]
     if report["browsers"]:
         parts.append(f"{len(report['browsers'])} real browsers")
+    parts.append(f"{length:.0f} s")
     if report["interrupted"]:
         parts.append("ended by the user")
     return ", ".join(parts)
@@ -131,7 +131,7 @@ def _tables(report: dict[str, Any]) -> Iterator[str]:
         ((f"{count:,}", why) for why, count in report["reasons"].items()),
     )
     yield _table(
-        "Browsers",
+        f"Browsers; {paint_line(report)}" if paint_line(report) else "Browsers",
         ("", "its player's account", "without a new picture"),
         (
             (f"browser {n}", browser_line(each), f"{frozen} s")

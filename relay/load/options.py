@@ -120,7 +120,7 @@ def make_parser() -> OneLineParser:
         "--publish",
         type=_checked(parse_streams),
         metavar="STREAMS",
-        help="publish test streams whose frames carry a checksum, as demo@30fps,16KiB\u00d710: ten "
+        help="publish test streams whose frames carry a checksum, as demo@30fps,16KiB*10: ten "
         "of them, demo1 to demo10; viewers of /view/demo spread over all (default: "
         "30fps,16KiB, one stream)",
     )
@@ -139,7 +139,7 @@ def make_parser() -> OneLineParser:
         "--find-limit",
         action="store_true",
         help="raise the load, from --viewers on, until a threshold breaks; tell the highest "
-        f"level that held and what ran out (default thresholds: {_LIMIT_IF})",
+        f"level that held and what ran out (default thresholds: {_LIMIT_IF.replace('%', '%%')})",
     )
     add(
         "--max-viewers",

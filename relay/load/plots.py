@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, NumeralTickFormatter
+from bokeh.models.annotations.geometry import BoxAnnotation
 from bokeh.plotting import figure
 
 __all__ = ["plots"]
@@ -30,7 +31,17 @@ def plots(report: dict[str, Any]) -> Iterator[Any]:
     span = DataRange1d()
     for title, series in _charts(samples):
         if series:
-            yield _lines(title, at, series, report["events"], span)
+            plot = _lines(title, at, series, report["events"], span)
+            for each in report["incidents"]:
+                plot.add_layout(
+                    BoxAnnotation(
+                        left=each["at"],
+                        right=each["at"] + each["longest"],
+                        fill_color=_MARK,
+                        fill_alpha=0.1,
+                    )
+                )
+            yield plot
     if report["latency_ms"]:
         yield _histogram(report["latency_ms"])
 

@@ -14,7 +14,7 @@ from relay.load.plan import Plan
 from relay.load.result import Limit, Result
 from relay.load.thresholds import METRICS
 
-__all__ = ["browser_line", "limit_line", "lines", "report_json"]
+__all__ = ["browser_line", "limit_line", "lines", "paint_line", "report_json"]
 
 
 def report_json(
@@ -124,10 +124,18 @@ def _conditions(result: Result, plan: Plan) -> dict[str, str]:
         else "of unknown kind: it tells nothing of its workers",
         "streams": (f"published by this test: {plan.publish}" if plan.publish else seen)
         or "unknown",
-        "viewers": f"{plan.viewers:,} in {plan.processes} processes"
+        "viewers": f"{plan.viewers:,} viewers in {plan.processes} processes"
         + (f", {odd}" if odd else "")
         + (f", {plan.churn:g} a second leave and come anew" if plan.churn else ""),
     }
+
+
+def paint_line(report: dict[str, Any]) -> str:
+    """How long from capture to paint, in a few words; empty when no browser told."""
+    values = report["paint_ms"]
+    if values["50"] is None:
+        return ""
+    return "capture to paint: " + ", ".join(f"p{p} {value:.1f} ms" for p, value in values.items())
 
 
 def browser_line(stats: dict[str, Any] | None) -> str:
@@ -166,6 +174,8 @@ def lines(report: dict[str, Any]) -> list[str]:
     found += [f"  at {each['at']:.1f} s: {each['words']}" for each in report["incidents"]]
     if report["generator_limited"]:
         found.append(f"  the load generator was the limit: {report['generator_limited']}")
+    if paint_line(report):
+        found.append(f"  browsers, {paint_line(report)}")
     found += [f"  browser {n}: {browser_line(each)}" for n, each in enumerate(report["browsers"])]
     if report["limit"] is not None:
         found += _levels(report["limit"]["levels"])

@@ -26,6 +26,7 @@ __all__ = ["CannotPublish", "Look", "Run", "run"]
 
 _LOOK: Final = 1.0
 _PUBLISH_LIMIT: Final = 20.0
+_BROWSERS_LIMIT: Final = 30.0
 
 
 class CannotPublish(Exception):
@@ -142,11 +143,18 @@ class Run:
                 for n in range(plan.browsers)
             ]
             self._children.start(browsers_main, plan.chromium, pages)
+            self._await_browsers()
         self.result.relay = self._relay.look()
         self._relay.start()
         psutil.cpu_percent()
         self._start = self._last = time.monotonic()
         self.result.started_us = time.time_ns() // 1000
+
+    def _await_browsers(self) -> None:
+        """Until they speak: while they start, they would take time from everybody."""
+        deadline, died = time.monotonic() + _BROWSERS_LIMIT, self.died
+        while not self.result.browsers and self.died == died and time.monotonic() < deadline:
+            self._hear(1.0)
 
     def _publish(self) -> None:
         plan, wanted = self.plan, self.plan.publish

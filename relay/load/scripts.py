@@ -17,7 +17,7 @@ __all__ = ["find_limit", "hold"]
 
 _ARRIVALS: Final = 300.0
 """Viewers that come in a second while the load is raised."""
-_ARRIVAL_LIMIT: Final = 10.0
+_ARRIVAL_LIMIT: Final = 5.0
 _SETTLE: Final = 1.0
 _SINCE_ARRIVAL: Final = ("refused", "lost", "invalid")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, quote, urlsplit
 
 from bus.errors import InvalidName
@@ -28,7 +28,7 @@ class Target:
     secure: bool
     path: str
     prefix: str
-    token: str
+    token: str = field(repr=False)
 
     @property
     def _authority(self) -> str:

@@ -171,6 +171,8 @@ class Watching:
             if self._asked_us:
                 self._counts.join_us.add(now_us - self._asked_us)
         elif not self._hidden_us:
+            # Shorter than from one look to the next.
+            self._counts.freeze += not (self._cause or self._frozen)
             self._report(now_us, over=True)
         self._cause = ""
         self._thaw()

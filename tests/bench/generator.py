@@ -1,6 +1,6 @@
 """What one processor of the load generator can take: frames a second of 16 KiB::
 
-    python -m tests.bench.generator --viewers 2000
+    python -m tests.bench.generator --viewers 1500
 
 A bare sender, in a process of its own, plays the relay: one ``send`` for each viewer and frame.
 Payloads carry checksums, which are verified.
@@ -30,6 +30,7 @@ from workers.messages import header
 
 __all__ = ["main"]
 
+_RAMP = 4
 _ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
@@ -63,10 +64,10 @@ def _send(viewers: int, size: int, fps: float, pipe: Connection) -> None:
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--viewers", type=int, default=2000)
+    parser.add_argument("--viewers", type=int, default=1500)
     parser.add_argument("--size", type=int, default=16384, help="bytes of a frame")
     parser.add_argument("--fps", type=float, default=30)
-    parser.add_argument("--seconds", type=float, default=12)
+    parser.add_argument("--seconds", type=float, default=16)
     wanted = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -79,11 +80,12 @@ def main() -> None:
         url = f"ws://127.0.0.1:{ours.recv()}/view/bench"
         command = [sys.executable, "-m", "relay.cli.load", url, "--processes", "1"]
         command += ["--viewers", str(wanted.viewers), "--duration", str(wanted.seconds)]
+        command += ["--ramp", str(_RAMP)]
         subprocess.run([*command, "--json", str(found)], check=False, stdout=subprocess.DEVNULL)
         samples = json.loads(found.read_text())["samples"]
     sender.kill()
     # The first seconds are those of arrival.
-    steady = [each for each in samples[4:] if each["connected"] == wanted.viewers]
+    steady = [each for each in samples[_RAMP + 2 :] if each["fps"]]
     rate = statistics.median(each["fps"] for each in steady)
     cost = statistics.median(each["generator"]["cpu"] / each["fps"] for each in steady)
     print(

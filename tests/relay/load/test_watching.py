@@ -148,8 +148,14 @@ class TestOutages:
             scene.watching.look(T0 + at * SECOND)
             assert (scene.counts.frozen, scene.counts.freeze) == (1, 1)
         scene.frame(1, T0 + 4 * SECOND)
-        assert scene.counts.frozen == 0
+        assert (scene.counts.frozen, scene.counts.freeze) == (0, 1)
         assert scene.outages == [Outage(7, T0, 4.0, "frozen", 0, over=True)]
+
+    def test_one_that_is_over_before_anybody_looks(self, scene: Scene) -> None:
+        scene.frame(0, T0, key=True)
+        scene.frame(1, T0 + SECOND + SECOND // 10)
+        assert (scene.counts.frozen, scene.counts.freeze) == (0, 1)
+        assert scene.outages == [Outage(7, T0, 1.1, "frozen", 0, over=True)]
 
     def test_one_that_is_not_over(self, scene: Scene) -> None:
         scene.frame(0, T0, key=True)
