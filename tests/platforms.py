@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from typing import Final
 
@@ -16,6 +17,7 @@ else:
     from bus.segment_posix import attach as attach_mapping
 
 __all__ = [
+    "RESET",
     "WINDOWS",
     "attach_mapping",
     "keep",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 WINDOWS: Final = sys.platform == "win32"
+RESET: Final = struct.pack("hh" if WINDOWS else "ii", 1, 0)
+"""Value of SO_LINGER with which closing a socket resets its connection."""
 
 posix_only = pytest.mark.skipif(WINDOWS, reason="optional: this is about POSIX")
 

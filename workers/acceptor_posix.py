@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import struct
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -19,8 +20,9 @@ from workers.accepting import BaseAcceptor
 
 assert sys.platform != "win32"
 
-__all__ = ["Acceptor"]
+__all__ = ["LINGER_RESET", "Acceptor"]
 
+LINGER_RESET: Final = struct.pack("ii", 1, 0)
 _SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RESERVED: Final = 64
 """Descriptors that connections leave free, and..."""

@@ -29,8 +29,9 @@ from workers.accepting import BaseAcceptor
 
 assert sys.platform == "win32"
 
-__all__ = ["Acceptor"]
+__all__ = ["LINGER_RESET", "Acceptor"]
 
+LINGER_RESET: Final = struct.pack("HH", 1, 0)
 _CANCELLED: Final = 995
 # Too many sockets, no buffers, not enough memory, no system resources.
 _EXHAUSTED: Final = frozenset({10024, 10055, 8, 1450})

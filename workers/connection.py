@@ -18,8 +18,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import struct
-import sys
 import time
 from collections.abc import Callable
 from typing import Final, cast
@@ -31,6 +29,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, Protocol, Side, State
 from websockets.server import ServerProtocol
 
+from workers.acceptor import LINGER_RESET
 from workers.engines.asyncio_engine import transport_channel
 from workers.engines.interface import Channel, Engine
 from workers.errors import PeerError, close_reason
@@ -52,7 +51,6 @@ _EMPTY_CLOSE: Final = b"\x88\x00"
 _CLOSE_1000: Final = b"\x88\x02\x03\xe8"
 _HEADER_LIMIT: Final = 16_384
 """Bytes of a request's header; as generous as nginx's and Apache's defaults together."""
-_LINGER_RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _HEADER_END: Final = b"\r\n\r\n"
 _LAST_REQUEST: Final = 1.0
 """Seconds in which a request must come on a connection that is to be closed."""
@@ -325,15 +323,12 @@ class Connection(asyncio.Protocol):
                 line = text_response(400, "this is not a valid HTTP GET request")
                 transport.write(line.serialize())
         self._count_protocol_error(protocol.parser_exc)
-        if self._channel is not None:
-            self._channel.finish()
-            self._begin_close(settings.close_timeout)
-        else:
-            # A page is no fan-out: whatever the engine, the transport sends it.
+        answered = protocol.state is State.CONNECTING
+        if self._channel is None:
             self._channel = transport_channel(transport, self)
-            self._channel.finish()
-            self._unsent = self._channel.unsent()
-            self._begin_close(settings.progress_timeout)
+        self._channel.finish()
+        self._unsent = self._channel.unsent()
+        self._begin_close(settings.progress_timeout if answered else settings.close_timeout)
 
     def _count_protocol_error(self, error: Exception | None) -> None:
         if error is not None and not isinstance(error, EOFError):
@@ -394,6 +389,9 @@ class Connection(asyncio.Protocol):
         if protocol is None:
             protocol = self._protocol = ServerProtocol(logger=_quiet)
         assert isinstance(protocol, ServerProtocol)
+        if self._transport is not None and self._channel is None:
+            # A page is no fan-out: whatever the engine, the transport sends it.
+            self._channel = transport_channel(self._transport, self)
         protocol.send_response(response)
         self._flush()
 
@@ -478,7 +476,7 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
         transport.abort()
 
     def _end_session(self) -> None:

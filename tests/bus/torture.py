@@ -21,7 +21,7 @@ __all__ = ["CAPACITY", "FRAMES", "REPORT_EVERY"]
 
 CAPACITY: Final = 1 << 17
 # Under Wine every wake-up goes through one server process.
-FRAMES: Final = 100_000 if sys.platform == "win32" else 1_000_000
+FRAMES: Final = 60_000 if sys.platform == "win32" else 1_000_000
 REPORT_EVERY: Final = FRAMES // 200
 """Frames between two signs of life."""
 

@@ -57,9 +57,11 @@ def _files(pattern: str) -> frozenset[Path]:
 _RING: Final = _files("bus/test_ring*.py")
 # Those that take longest come first.
 SUITES: Final = [
+    Suite("workers", _files("workers/test_*.py"), 400),
     Suite("ring under torture", _RING, 1, "slow", whole=True),
     Suite("bus", _files("bus/test_*.py") - _RING, 300),
     Suite("ring", _RING, 60, whole=True),
+    Suite("engines", _files("contracts/test_*.py"), 20),
     Suite("windows", _files("windows/native/test_*.py"), 30, whole=True),
 ]
 

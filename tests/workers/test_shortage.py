@@ -10,7 +10,7 @@ from tests.workers.scene import Scene
 from workers.table import Column
 
 if WINDOWS:
-    pytest.skip("processes have no descriptor limit here", allow_module_level=True)
+    pytest.skip("optional: processes have no descriptor limit here", allow_module_level=True)
 
 import resource
 

@@ -12,10 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvloop
 from numpy.typing import NDArray
 
 from tests.contracts.test_engine import HUGE, Bench, Peer, is_open, noise
+from tests.platforms import WINDOWS
+
+if WINDOWS:
+    pytest.skip("optional: io_uring is Linux's", allow_module_level=True)
+
+import uvloop
+
 from workers.engines.uring import abi
 from workers.engines.uring.engine import UringEngine
 from workers.engines.uring.operations import pack_tag, send_entry, slot_of

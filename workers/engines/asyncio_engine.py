@@ -15,21 +15,19 @@ Python before 3.12 copies the part that the kernel did not take.
 from __future__ import annotations
 
 import asyncio
-import sys
 
 from workers.engines.interface import Channel, Owner
 from workers.engines.proactor_channel import ProactorChannel
 from workers.engines.transport_channel import TransportChannel
-from workers.tls import TlsLayer
 
 __all__ = ["AsyncioEngine", "AsyncioGroup", "transport_channel"]
 
 
 def transport_channel(transport: asyncio.Transport, owner: Owner) -> TransportChannel:
     """The channel of a transport of the running loop."""
-    if sys.platform == "win32" and not isinstance(transport, TlsLayer):
-        if isinstance(asyncio.get_running_loop(), asyncio.ProactorEventLoop):
-            return ProactorChannel(transport, owner)
+    proactor_loop = getattr(asyncio, "ProactorEventLoop", None)
+    if proactor_loop is not None and isinstance(asyncio.get_running_loop(), proactor_loop):
+        return ProactorChannel(transport, owner)
     return TransportChannel(transport, owner)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -17,7 +18,8 @@ assert sys.platform == "win32"
 
 from workers.acceptor_windows import _Connection  # noqa: E402
 
-FRAME = bytes(range(256)) * 4096
+FRAME = bytes(range(256)) * 400
+LARGE = bytes(range(256)) * 4096
 
 
 class Peer(asyncio.Protocol):
@@ -170,14 +172,59 @@ def test_every_viewer_is_sent_the_very_same_object(monkeypatch: pytest.MonkeyPat
     run(test)
 
 
+def test_a_large_frame_is_one_for_all_of_two_hundred() -> None:
+    """Its pieces, too, are cut only once, and who is busy keeps nothing of its own."""
+
+    async def test(complaints: list[dict[str, Any]]) -> None:
+        peers = [(await connect())[0] for _ in range(200)]
+        references = sys.getrefcount(LARGE)
+        tracemalloc.start()
+        try:
+            for peer in peers:
+                peer.channel.send(LARGE)
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len([peer for peer in peers if not peer.channel.idle]) > 100
+        assert grown < 5 << 20
+        for peer in peers:
+            assert await read(peer.far, len(LARGE)) == LARGE
+            peer.far.close()
+        for peer in peers:
+            await peer.lost.wait()
+        assert sys.getrefcount(LARGE) == references
+
+    run(test)
+
+
+def test_a_viewer_that_takes_a_large_frame_slowly_is_seen_to_take_it() -> None:
+    async def test(complaints: list[dict[str, Any]]) -> None:
+        peer, _ = await connect()
+        whole = LARGE * 8
+        peer.channel.send(whole)
+        seen = {peer.channel.unsent()}
+        for _ in range(8):
+            assert await read(peer.far, len(LARGE)) == LARGE
+            await asyncio.sleep(0)
+            seen.add(peer.channel.unsent())
+        while not peer.channel.idle:
+            await asyncio.sleep(0.01)
+        assert len(seen) > 4
+        assert peer.idles == 1
+        peer.far.close()
+        await peer.lost.wait()
+
+    run(test)
+
+
 def test_fin_leaves_the_way_back_open() -> None:
     async def test(complaints: list[dict[str, Any]]) -> None:
         peer, near = await connect()
-        peer.channel.send(FRAME)
+        peer.channel.send(LARGE)
         peer.channel.control(b"[last]")
         peer.channel.finish()
         whole = await read(peer.far, 1 << 30)
-        assert whole == FRAME + b"[last]"
+        assert whole == LARGE + b"[last]"
         # A transport that was closed would answer this with a reset.
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(peer.far, b"one")
