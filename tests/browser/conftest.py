@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,13 @@ OBSERVER = Path(__file__).with_name("observe.js")
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests of this folder, and none beyond them."""
+    with open_chromium() as chromium:
+        yield chromium
+
+
+@contextlib.contextmanager
+def open_chromium() -> Iterator[Browser]:
+    """A Chromium; while it is open, this thread has a running event loop."""
     executable = shutil.which("chromium")
     if executable is None:
         pytest.skip("chromium is not installed")

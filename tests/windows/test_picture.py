@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from relay.publish.pattern.strip import read_frame_number
-from tests.browser.conftest import OpenPage
-from tests.browser.conftest import browser as browser
+from tests.browser.conftest import OpenPage, open_chromium
 from tests.browser.conftest import context as context
 from tests.browser.conftest import open_page as open_page
 from tests.browser.pictures import luma_of
@@ -25,6 +25,13 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(sys.platform == "win32", reason="optional: publisher and browser on Linux"),
 ]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for this file, and none beside the others: they have loops of their own."""
+    with open_chromium() as chromium:
+        yield chromium
 
 
 @pytest.fixture
