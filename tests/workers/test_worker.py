@@ -9,6 +9,7 @@ import pytest
 
 from bus.names import workers_object
 from bus.segment import list_objects
+from tests.platforms import WINDOWS
 from tests.workers.client import Client
 from tests.workers.crowd import Crowd
 from tests.workers.harness import Fleet, wait_until
@@ -178,6 +179,9 @@ class TestStreamsAndWorkers:
         with stage(fleet) as scene:
             second = fleet.start()
             second.wait_ready()
+            if WINDOWS:
+                # The first withdraws the request that it has under way.
+                wait_until(lambda: fleet.workers[0].row[Column.GATED], "the first's gate closed")
             client = scene.connect()
             client.upgrade("/view/cam").expect("hello")
             assert second.row[Column.VIEWERS] == 1
