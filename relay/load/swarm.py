@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import math
 import random
 import signal
@@ -15,12 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import psutil
-
-try:
-    import resource
-except ImportError:
-    # There are no such limits on Windows.
-    resource = None  # type: ignore[assignment]
 
 from relay.load.counts import Counts, Outage, SwarmReport
 from relay.load.departures import HANDSHAKE, WAYS, half_a_handshake, leave_by
@@ -223,8 +218,17 @@ def _door(settings: SwarmSettings) -> Door:
     return Door(addresses, f"{name}:{target.port}", target.host, tls, headers)
 
 
+def _limits_module() -> Any:
+    try:
+        return importlib.import_module("resource")
+    except ImportError:
+        # There are no such limits on Windows.
+        return None
+
+
 def _raise_limit() -> None:
     """Take as many descriptors as this user may have."""
+    resource = _limits_module()
     if resource is not None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         with contextlib.suppress(ValueError, OSError):
@@ -233,6 +237,7 @@ def _raise_limit() -> None:
 
 def _descriptors() -> tuple[int, int]:
     """How many are open, and how many may be; zeros where there is no limit."""
+    resource = _limits_module()
     if resource is None:
         return 0, 0
     return psutil.Process().num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
