@@ -240,4 +240,5 @@ def _descriptors() -> tuple[int, int]:
     resource = _limits_module()
     if resource is None:
         return 0, 0
-    return psutil.Process().num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    process: Any = psutil.Process()
+    return process.num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
