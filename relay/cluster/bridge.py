@@ -28,7 +28,8 @@ from relay.cluster.incoming import IncomingContext, IncomingStream
 from relay.cluster.link import Link
 from relay.cluster.messages import Announcement, MessageInvalid, Node, Want, decode, encode
 from relay.cluster.outbox import Notice
-from relay.cluster.outgoing import OutgoingStream, unix_us
+from relay.cluster.outgoing import unix_us
+from relay.cluster.sending import Sending
 from relay.cluster.settings import ClusterSettings, node_name
 from relay.cluster.subjects import Subjects, parse_subject
 from relay.errors import RelayError
@@ -84,8 +85,14 @@ class Bridge:
         self._tokens = itertools.cycle(range(1, TOKENS - 2))
         self._local: dict[str, Announcement] = {}
         self._terms: dict[str, int] = {}
-        self._outgoing: dict[str, OutgoingStream] = {}
-        self._ending: list[OutgoingStream] = []
+        self._sending = Sending(
+            instance,
+            self._tokens,
+            bell=self._bell,
+            link=self._link,
+            subjects=self._subjects,
+            counters=self._counters,
+        )
         self._incoming: dict[str, IncomingStream] = {}
         self._trouble: dict[str, str] = {}
         self._announced_at = 0.0
@@ -127,8 +134,7 @@ class Bridge:
 
     def _close(self) -> None:
         self._bell.detach()
-        for outgoing in (*self._outgoing.values(), *self._ending):
-            outgoing.close()
+        self._sending.close()
         for incoming in self._incoming.values():
             incoming.close()
         self._streams.readers.release(self._news)
@@ -157,12 +163,7 @@ class Bridge:
         if not self._congestion.draining:
             # Else announcements may be on their way behind frames.
             self._directory.expire(now)
-        for outgoing in list(self._outgoing.values()):
-            outgoing.expire(now)
-            self._keep_if_wanted(outgoing)
-        for outgoing in [each for each in self._ending if each.idle]:
-            self._ending.remove(outgoing)
-            self._close_outgoing(outgoing)
+        self._sending.tick(now)
         for incoming in list(self._incoming.values()):
             self._guard(incoming, now)
         # A tick is half a heartbeat; it may come a little early.
@@ -181,9 +182,7 @@ class Bridge:
             # Many streams may begin or end at once.
             self._scan_planned = True
             self._loop.call_soon(self._scan)
-        for outgoing in (*self._outgoing.values(), *self._ending):
-            if outgoing.token in tokens:
-                self._pump(outgoing)
+        self._sending.rung(tokens)
         for incoming in list(self._incoming.values()):
             if incoming.token in tokens:
                 self._guard(incoming, now)
@@ -250,28 +249,8 @@ class Bridge:
         """A stream of this node has ended; its last frames go before the news."""
         del self._local[stream]
         subject, data = self._subjects.stream(stream), encode(Announcement(live=False))
-        outgoing = self._outgoing.pop(stream, None)
-        if outgoing is None:
+        if not self._sending.end(stream, Notice(subject, data)):
             self._link.send(subject, data)
-        else:
-            outgoing.end(Notice(subject, data))
-            self._ending.append(outgoing)
-            self._link.wake()
-
-    def _pump(self, outgoing: OutgoingStream) -> None:
-        if outgoing in self._ending or self._outgoing.get(outgoing.stream) is outgoing:
-            if outgoing.pump():
-                self._loop.call_soon(self._pump, outgoing)
-            self._link.wake()
-
-    def _keep_if_wanted(self, outgoing: OutgoingStream) -> None:
-        if not outgoing.wanted:
-            del self._outgoing[outgoing.stream]
-            self._close_outgoing(outgoing)
-
-    def _close_outgoing(self, outgoing: OutgoingStream) -> None:
-        self._link.sources.remove(outgoing)
-        outgoing.close()
 
     def _announce(self) -> None:
         self._announced_at = time.monotonic()
@@ -354,27 +333,8 @@ class Bridge:
 
     def _on_want(self, subject: str, data: bytes) -> None:
         where, message = parse_subject(subject), _decode(subject, data)
-        if not isinstance(message, Want) or where.stream not in self._local:
-            return
-        outgoing = self._outgoing.get(where.stream)
-        if outgoing is None:
-            if not message.wanted:
-                return
-            outgoing = OutgoingStream(
-                self._instance,
-                where.stream,
-                next(self._tokens),
-                piece_bytes=self._link.piece_bytes,
-                bell=self._bell,
-                subjects=self._subjects,
-                counters=self._counters,
-            )
-            self._outgoing[where.stream] = outgoing
-            self._link.sources.append(outgoing)
-            self._pump(outgoing)
-        outgoing.want(where.sender, message, time.monotonic())
-        self._keep_if_wanted(outgoing)
-        self._link.wake()
+        if isinstance(message, Want) and where.stream in self._local:
+            self._sending.want(where.sender, where.stream, message, time.monotonic())
 
     def _on_replay(self, subject: str, data: bytes) -> None:
         where = parse_subject(subject)
@@ -388,7 +348,7 @@ class Bridge:
         counters.set(Counter.REMOTE_STREAMS, len(self._incoming))
         pulled = sum(each.pulling for each in self._incoming.values())
         counters.set(Counter.PULLED_STREAMS, pulled)
-        counters.set(Counter.SENT_STREAMS, len(self._outgoing))
+        counters.set(Counter.SENT_STREAMS, len(self._sending))
 
 
 def _decode(subject: str, data: bytes) -> object:

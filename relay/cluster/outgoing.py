@@ -81,6 +81,7 @@ class OutgoingStream:
         self._wanted: dict[str, float] = {}
         self._hello: Hello | None = None
         self._number = 0
+        self._ended = False
         self._key_asked = 0.0
         self._last_record = time.monotonic()
 
@@ -135,10 +136,15 @@ class OutgoingStream:
     def end(self, notice: Notice) -> None:
         """Send a last message behind everything that waits."""
         self.pump()
+        # From here on the name may lead to another publisher's frames.
+        self._ended = True
+        self._subscription.close()
         self._outbox.notice(notice, time.monotonic())
 
     def pump(self) -> bool:
         """Take what the ring has; whether there may be more."""
+        if self._ended:
+            return False
         try:
             for _ in range(EVENTS_PER_TURN):
                 if not self._subscription.attached and not self._subscription.try_attach():
