@@ -21,7 +21,6 @@ from typing import Final
 from bus.doorbell import Doorbell
 from bus.errors import BusError, TakenOver
 from bus.frame import decode as decode_frame
-from bus.publisher import Publisher
 from relay.cluster.congestion import Congestion
 from relay.cluster.counters import ClusterCounters, Counter
 from relay.cluster.delay import Delay
@@ -31,6 +30,7 @@ from relay.cluster.messages import Hello, MessageInvalid, Want, decode, encode
 from relay.cluster.order import FrameOrder
 from relay.cluster.outgoing import unix_us
 from relay.cluster.pieces import Joiner, NumberedFrame, Piece
+from relay.cluster.remote_name import RemoteName
 from relay.cluster.subjects import Subjects
 
 __all__ = ["IncomingContext", "IncomingStream"]
@@ -106,59 +106,14 @@ class IncomingStream:
         # Whether the same publisher's frames begin anew, some of which may have been written:
         # the owner's bridge was started again, for example.
         self._resuming = False
-        self._publisher = self._stand_by(takeover=takeover)
-        self._publisher.listen(context.bell, token)
+        self._name = RemoteName(
+            context.instance, context.bell, token, stream, claim, takeover=takeover
+        )
 
     @property
     def taken_over(self) -> bool:
         """Whether a program of this node publishes the stream now."""
-        return self._publisher.taken_over
-
-    def _stand_by(self, *, takeover: bool) -> Publisher:
-        news = self.claim.announcement
-        return Publisher(
-            self.stream,
-            codec=news.codec or "application/octet-stream",
-            width=news.width,
-            height=news.height,
-            fps=news.fps,
-            instance=self._context.instance,
-            takeover=takeover,
-            kind="cluster",
-            address=self.claim.node,
-            standby=True,
-        )
-
-    def _flow(self, hello: Hello) -> None:
-        self._replace(
-            Publisher(
-                self.stream,
-                codec=hello.codec,
-                width=hello.width,
-                height=hello.height,
-                fps=hello.fps,
-                init=hello.init,
-                instance=self._context.instance,
-                capacity=self._context.capacity,
-                takeover=True,
-                kind="cluster",
-                address=self.claim.node,
-            )
-        )
-
-    def _replace(self, publisher: Publisher) -> None:
-        before, self._publisher = self._publisher, publisher
-        before.close()
-        publisher.listen(self._context.bell, self.token)
-
-    def _check_ours(self) -> None:
-        """See that what is about to be taken over is our own publisher's.
-
-        Raises:
-            TakenOver: when it is not.
-        """
-        if self._publisher.taken_over:
-            raise TakenOver(self.stream)
+        return self._name.taken_over
 
     def update(self, claim: Claim) -> None:
         """The owner said something new of the stream.
@@ -170,14 +125,13 @@ class IncomingStream:
         self.claim = claim
         shown = (before.codec, before.width, before.height)
         if not self.pulling and shown != (news.codec, news.width, news.height):
-            self._check_ours()
-            self._replace(self._stand_by(takeover=True))
+            self._name.stand_by(self.claim)
 
     # Interest.
 
     def look(self, now: float) -> None:
         """See who reads; called when rung and about twice a second."""
-        if self._publisher.readers:
+        if self._name.readers:
             self._readers_seen = now
             if not self.pulling:
                 self._join(now)
@@ -186,7 +140,7 @@ class IncomingStream:
             return
         if not self.pulling:
             return
-        if self._hello is not None and self._publisher.key_requested:
+        if self._hello is not None and self._name.key_requested:
             self._want_key(now)
         self._mend(now)
         if now - self._said_at >= HEARTBEAT:
@@ -220,8 +174,7 @@ class IncomingStream:
         self._context.link.send(self._want_subject(), encode(Want(False)))
         if self._hello is not None:
             self._hello = None
-            self._check_ours()
-            self._replace(self._stand_by(takeover=True))
+            self._name.stand_by(self.claim)
         self._order = FrameOrder()
 
     def _subscribe(self) -> None:
@@ -283,21 +236,14 @@ class IncomingStream:
         before = self._hello
         if before is None or hello.run > before.run:
             if before is None or hello.epoch != before.epoch:
-                self._check_ours()
-                self._flow(hello)
+                self._name.flow(hello, self.claim.node, self._context.capacity)
                 self._resuming = False
             else:
-                self._publisher.update(
-                    codec=hello.codec,
-                    width=hello.width,
-                    height=hello.height,
-                    fps=hello.fps,
-                    init=hello.init,
-                )
+                self._name.update(hello)
                 self._resuming = True
             self._hello = hello
             self._order.begin(hello.run)
-        self._publisher.set_clock_offset(hello.offset + self._clock_ahead)
+        self._name.set_clock_offset(hello.offset + self._clock_ahead)
 
     def _take(self, piece: Piece, *, replayed: bool) -> None:
         now = time.monotonic()
@@ -334,7 +280,7 @@ class IncomingStream:
                 return
             self._resuming = False
         self._last = found.seq, found.capture_us
-        self._publisher.write_envelope(frame.envelope, key=found.key)
+        self._name.write(frame.envelope, key=found.key)
         self._context.counters.add(Counter.FRAMES_RECEIVED)
         self._context.counters.add(Counter.BYTES_RECEIVED, len(frame.envelope))
 
@@ -372,4 +318,4 @@ class IncomingStream:
             self.pulling = False
             self._stop()
             self._context.link.send(self._want_subject(), encode(Want(False)))
-        self._publisher.close()
+        self._name.close()
