@@ -69,8 +69,23 @@ class Cluster:
         self._directory = directory
         self._publishers: list[PublisherProcess] = []
 
-    def node(self, name: str, *options: str, creds: str = "", **settings: object) -> Node:
-        """Start a node and wait until it is connected to NATS."""
+    def node(
+        self,
+        name: str,
+        *options: str,
+        creds: str = "",
+        connected: bool = True,
+        **settings: object,
+    ) -> Node:
+        """Start a node and wait until it is connected to NATS.
+
+        Args:
+            name: its name.
+            *options: further flags.
+            creds: what its credentials file holds; empty: it has none.
+            connected: False: do not wait for NATS.
+            **settings: as `RelayProcess`.
+        """
         flags = ["--cluster", self.nats.url, "--cluster-node", name, *options]
         if creds:
             path = self._directory / f"{name}.creds"
@@ -82,7 +97,8 @@ class Cluster:
         node.name = name
         self.nodes.append(node)
         node.wait_ready()
-        wait_until(lambda: node.number(Counter.CONNECTED), lambda: f"NATS: {node.tail()}")
+        if connected:
+            wait_until(lambda: node.number(Counter.CONNECTED), lambda: f"NATS: {node.tail()}")
         return node
 
     def publish(
