@@ -71,6 +71,7 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
             for name in reclaim(instance):
                 log.info("removed %s, which a dead process left", name)
             with _listener(config) as listener:
+                table.url = url_of(listener, scheme)
                 spawn = functools.partial(WorkerProcess, target, listener)
                 fleet = Fleet(config.server.workers, spec, config.supervision, table, spawn)
                 context = SupervisorContext(
@@ -81,7 +82,7 @@ def serve(config: Config, reload: Callable[[], Config], target: Target) -> None:
                     keeper=keeper,
                     companions=_companions(config),
                     reload=functools.partial(_reload, config, reload),
-                    announce=functools.partial(_announce, config, table, url_of(listener, scheme)),
+                    announce=functools.partial(_announce, config, table),
                 )
                 Supervisor(context).run()
         finally:
@@ -148,12 +149,14 @@ def _reload(running: Config, read: Callable[[], Config]) -> tuple[WorkerSpec, Su
     return spec, config.supervision
 
 
-def _announce(config: Config, table: WorkerTable, url: str) -> None:
+def _announce(config: Config, table: WorkerTable) -> None:
     count = config.server.workers
     engine = next((row.engine for row in table.rows() if row.engine), config.server.engine)
     workers = "1 worker" if count == 1 else f"{count} workers"
+    version = relay_version()
     # Whoever started the relay may have read enough.
     with contextlib.suppress(OSError):
         print(
-            f"relay-supervisor {relay_version()}: {workers} ({engine}) ready on {url}", flush=True
+            f"relay-supervisor {version}: {workers} ({engine}) ready on {table.url}",
+            flush=True,
         )

@@ -24,6 +24,8 @@ _ROW_WORDS: Final = _ROW_BYTES // 8
 _SUPERVISOR_LOCK: Final = 0
 _ROWS_WORD: Final = 8
 _SUPERVISOR_PID_WORD: Final = 9
+_URL_OFFSET: Final = 128
+_URL_BYTES: Final = 256
 
 
 class WorkerState(IntEnum):
@@ -216,6 +218,17 @@ class WorkerTable:
     def supervisor_pid(self) -> int:
         """Process that made the table."""
         return int(self._segment.words[_SUPERVISOR_PID_WORD])
+
+    @property
+    def url(self) -> str:
+        """Where the relay serves; empty before it does. Set by the supervisor."""
+        raw = bytes(self._segment.view[_URL_OFFSET : _URL_OFFSET + _URL_BYTES])
+        return raw.rstrip(b"\0").decode("ascii", "replace")
+
+    @url.setter
+    def url(self, url: str) -> None:
+        raw = url.encode("ascii")[:_URL_BYTES].ljust(_URL_BYTES, b"\0")
+        self._segment.view[_URL_OFFSET : _URL_OFFSET + _URL_BYTES] = raw
 
     def supervisor_alive(self) -> bool:
         """Whether the supervisor still runs."""

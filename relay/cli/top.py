@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
-from rich.live import Live
 
 from bus.directory import list_streams
 from bus.errors import BusError, SegmentMissing
 from bus.names import resolve_instance
+from relay.auth import AuthSettings, build_admin_authorizer
+from relay.errors import AuthError
 from relay.one_line_parser import OneLineParser
-from relay.top_view import Rates, streams_table, workers_table
+from relay.top.client import AdminClient
+from relay.top.sheets import (
+    Rates,
+    Sheets,
+    as_table,
+    streams_sheet,
+    viewers_sheet,
+    workers_sheet,
+)
+from relay.viewers import all_viewers
 from workers.table import WorkerTable
 
-__all__ = ["main"]
+__all__ = ["look", "main"]
 
-REFRESH = 1.0
 WIDE = 160
+_TOKEN_VARIABLE = "RELAY_ADMIN_TOKEN"
 _EXAMPLES = """\
+Keys: Tab goes to the next table; s sorts it by its next column, o turns the order round,
+/ shows only lines with some words; k kicks the viewer, x stops the stream, d drains and
+r replaces the worker under the cursor, each after a question; q quits. What acts needs the
+relay's admin token, from a file or from RELAY_ADMIN_TOKEN.
+
 Examples:
   relay-top
-  relay-top --instance lab
+  relay-top --instance lab --admin-token-file admin.token
   relay-top --once
 """
 
@@ -46,11 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--instance", help="which relay (default: $RELAY_INSTANCE or 'default')")
+    parser.add_argument("--admin-token-file", metavar="FILE", help="the relay's admin token")
     parser.add_argument("--once", action="store_true", help="print it once instead of live")
     options = parser.parse_args(argv)
     try:
         instance = resolve_instance(options.instance)
-    except BusError as exc:
+        token = _token(options.admin_token_file, os.environ)
+    except (BusError, AuthError) as exc:
         return _fail(str(exc), 2)
     try:
         table = WorkerTable.attach(instance)
@@ -65,32 +82,45 @@ def main(argv: Sequence[str] | None = None) -> int:
             console = Console()
             # A pipe has no width; lines must not be cut for it.
             width = None if console.is_terminal else WIDE
-            console.print(_view(instance, table, Rates()), width=width)
+            sheets = look(instance, table, Rates())
+            console.print(Group(*map(as_table, sheets)), width=width)
             return 0
-        return _watch(instance, table)
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return _fail("this is no terminal; use --once", 2)
+        return _watch(instance, table, token)
     finally:
         table.close()
 
 
-def _watch(instance: str, table: WorkerTable) -> int:
+def _token(file: str | None, env: Mapping[str, str]) -> str:
+    settings = AuthSettings(
+        admin_token="" if file else env.get(_TOKEN_VARIABLE, ""), admin_token_file=file or ""
+    )
+    secrets = build_admin_authorizer(settings).secrets
+    return secrets[0].decode("ascii") if secrets else ""
+
+
+def _watch(instance: str, table: WorkerTable, token: str) -> int:
+    # A terminal's own library takes its time, and is not for printing once.
+    from relay.top.screen import TopScreen
+
     rates = Rates()
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        Live(_view(instance, table, rates), auto_refresh=False) as live,
-    ):
-        while table.supervisor_alive():
-            time.sleep(REFRESH)
-            live.update(_view(instance, table, rates), refresh=True)
-        return _fail(f"the relay of instance {instance!r} has stopped", 1)
-    return 0
+
+    def now() -> Sheets | None:
+        return look(instance, table, rates) if table.supervisor_alive() else None
+
+    why = TopScreen(now, AdminClient(table.url, token)).run()
+    return _fail(f"{why} (instance {instance!r})", 1) if why else 0
 
 
-def _view(instance: str, table: WorkerTable, rates: Rates) -> Group:
+def look(instance: str, table: WorkerTable, rates: Rates) -> Sheets:
+    """What is to be shown of a relay now."""
     rows = table.rows()
     rates.update(rows, time.monotonic())
-    return Group(
-        workers_table(instance, table.supervisor_pid, rows, rates),
-        streams_table(list_streams(instance)),
+    return (
+        workers_sheet(instance, table.supervisor_pid, rows, rates),
+        streams_sheet(list_streams(instance)),
+        viewers_sheet(all_viewers(instance, table), time.time()),
     )
 
 

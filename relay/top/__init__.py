@@ -1,0 +1,1 @@
+"""relay-top: what it shows, its screen, and what it does."""
