@@ -25,8 +25,8 @@ from prometheus_client.registry import Collector
 from bus.stream import StreamInfo
 from relay.cluster.counters import Counter
 from relay.version import relay_version
+from workers.row_histogram import PAINT_LATENCY, SEND_DELAY, RowHistogram
 from workers.table import Column, WorkerState, WorkerStats
-from workers.viewer_reports import LATENCY_BOUNDS, LATENCY_COLUMNS
 
 __all__ = ["CONTENT_TYPE", "metrics_text"]
 
@@ -115,6 +115,18 @@ _LABELLED: Final = (
         {"stalled": Column.CLOSED_STALLED, "silent": Column.CLOSED_SILENT},
     ),
 )
+_HISTOGRAMS: Final = (
+    (
+        "relay_viewer_paint_latency_seconds",
+        "From capture to paint, one sample for each report of a viewer.",
+        PAINT_LATENCY,
+    ),
+    (
+        "relay_send_delay_seconds",
+        "From a frame's arrival in a worker to its handing over to a viewer's socket.",
+        SEND_DELAY,
+    ),
+)
 
 
 def metrics_text(
@@ -165,6 +177,13 @@ def _about_relay(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
             "When clients begin to refuse the TLS certificate.",
             min(filter(None, expiries)),
         )
+    serving = [row[Column.CONNECTIONS] for row in workers if row.state is WorkerState.READY]
+    if serving:
+        yield GaugeMetricFamily(
+            "relay_connections_balance_ratio",
+            "Most connections of a serving worker to fewest, of which at least one is assumed.",
+            max(serving) / max(1, min(serving)),
+        )
     states = GaugeMetricFamily("relay_workers", "Worker processes by state.", labels=["state"])
     for state in WorkerState:
         if state is not WorkerState.FREE:
@@ -192,7 +211,8 @@ def _about_workers(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
     for slot, row in newest.items():
         engines.add_metric([str(slot)], {"engine": row.engine})
     yield engines
-    yield _latency(newest)
+    for name, text, histogram in _HISTOGRAMS:
+        yield _histogram(name, text, histogram, newest)
     for name, text, column in _COUNTERS:
         counter = CounterMetricFamily(name, text, labels=["worker"])
         for slot, row in newest.items():
@@ -206,17 +226,13 @@ def _about_workers(workers: Sequence[WorkerStats]) -> Iterator[Metric]:
         yield counter
 
 
-def _latency(newest: Mapping[int, WorkerStats]) -> Metric:
-    histogram = HistogramMetricFamily(
-        "relay_viewer_paint_latency_seconds",
-        "From capture to paint, one sample for each report of a viewer.",
-        labels=["worker"],
-    )
-    bounds = [*map(str, LATENCY_BOUNDS), "+Inf"]
+def _histogram(name: str, text: str, of: RowHistogram, newest: Mapping[int, WorkerStats]) -> Metric:
+    histogram = HistogramMetricFamily(name, text, labels=["worker"])
+    bounds = [*map(str, of.bounds), "+Inf"]
     for slot, row in newest.items():
-        counts = itertools.accumulate(row[column] for column in LATENCY_COLUMNS)
+        counts = itertools.accumulate(row[column] for column in of.columns)
         buckets = list(zip(bounds, map(float, counts), strict=True))
-        histogram.add_metric([str(slot)], buckets, row[Column.LATENCY_US] / 1e6)
+        histogram.add_metric([str(slot)], buckets, row[of.total] / 1e6)
     return histogram
 
 

@@ -20,6 +20,7 @@ from bus.stream import Metadata
 from bus.subscription import Ended, Started, Subscription
 from workers import messages
 from workers.engines.interface import Channel, Engine, Group
+from workers.row_histogram import SEND_DELAY
 from workers.settings import ViewerSettings
 from workers.table import Column, WorkerRow
 from workers.viewer import SkipCause, ViewerPosition, ViewerState
@@ -119,6 +120,14 @@ class Hub:
         self._next_look = 0.0
         self._scheduled = False
         self._trouble = ""
+
+    def __str__(self) -> str:
+        return f"stream {self.stream}"
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        """What log lines about it say beside their words."""
+        return {"stream": self.stream}
 
     @property
     def clock_offset_us(self) -> int:
@@ -222,6 +231,7 @@ class Hub:
         self._row.add(Column.FRAMES_SENT)
         self._row.add(Column.BYTES_SENT, len(data))
         viewer.channel.send(data)
+        SEND_DELAY.add(self._row, time.monotonic() - frame.arrived)
 
     def _count_skips(self, viewer: HubViewer) -> None:
         for cause, count in viewer.position.take_skipped().items():
@@ -271,7 +281,7 @@ class Hub:
         """Log what is wrong with the stream's segment, once."""
         if trouble != self._trouble:
             self._trouble = trouble
-            log.error("stream %s: %s", self.stream, trouble)
+            log.error("%s: %s", self, trouble)
 
     def _started(self, metadata: Metadata) -> None:
         before, self._metadata = self._metadata, metadata
@@ -345,6 +355,7 @@ class Hub:
                 count = group.send(data)
                 self._row.add(Column.FRAMES_SENT, count)
                 self._row.add(Column.BYTES_SENT, count * len(data))
+                SEND_DELAY.add(self._row, time.monotonic() - frame.arrived, count)
 
     # Time.
 
@@ -361,14 +372,12 @@ class Hub:
             # Out of descriptors, for example: nobody rings when that has passed.
             self._last_record = now
             self.pump()
-        if self._everybody_at_edge():
-            return
         if now >= self._next_look:
             self._next_look = now + _LOOK_INTERVAL
             for viewer in self.viewers:
-                if viewer.channel not in self._group_of(viewer):
-                    viewer.entry.behind(viewer.position.lag(self.window, now))
-        if not self._live:
+                at_edge = viewer.channel in self._group_of(viewer)
+                viewer.entry.behind(0.0 if at_edge else viewer.position.lag(self.window, now))
+        if not self._live or self._everybody_at_edge():
             return
         if any(viewer.position.needs_key for viewer in self.viewers):
             self._want_key(now)

@@ -106,6 +106,20 @@ class Column(IntEnum):
     LATENCY_8 = 75
     LATENCY_9 = 76
     LATENCY_10 = 77
+    SEND_DELAY_US = 80
+    """Sum of all times from a frame's arrival to its handing over to a socket."""
+    SEND_DELAY_0 = 81
+    SEND_DELAY_1 = 82
+    SEND_DELAY_2 = 83
+    SEND_DELAY_3 = 84
+    SEND_DELAY_4 = 85
+    SEND_DELAY_5 = 86
+    SEND_DELAY_6 = 87
+    SEND_DELAY_7 = 88
+    SEND_DELAY_8 = 89
+    SEND_DELAY_9 = 90
+    SEND_DELAY_10 = 91
+    SEND_DELAY_11 = 92
 
 
 ENGINES: Final = ("", "asyncio", "uring")

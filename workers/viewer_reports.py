@@ -7,20 +7,13 @@ a second. Pure, but for the row that it counts in.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any, Final
 
+from workers.row_histogram import PAINT_LATENCY
 from workers.table import Column, WorkerRow
 
-__all__ = ["LATENCY_BOUNDS", "LATENCY_COLUMNS", "ViewerReports"]
-
-LATENCY_BOUNDS: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
-"""Upper bounds of the buckets in seconds, inclusive; the last bucket has none. Finest where
-live video is won or lost."""
-LATENCY_COLUMNS: Final = tuple(
-    Column[f"LATENCY_{index}"] for index in range(len(LATENCY_BOUNDS) + 1)
-)
+__all__ = ["ViewerReports"]
 
 _INTERVAL: Final = 1.0
 """Seconds between two reports of one viewer that count; the player's are five apart."""
@@ -58,8 +51,7 @@ class ViewerReports:
         if isinstance(latency, bool) or not isinstance(latency, int | float):
             return
         if 0 <= latency <= _LATENCY_LIMIT_MS:
-            row.add(Column.LATENCY_US, int(latency * 1000))
-            row.add(LATENCY_COLUMNS[bisect_left(LATENCY_BOUNDS, latency / 1000)])
+            PAINT_LATENCY.add(row, latency / 1000)
 
 
 def _add(row: WorkerRow, column: Column, before: int, total: object) -> int:

@@ -76,6 +76,11 @@ class ViewerEntry:
         self._lag = 0
         self.index = index
 
+    @property
+    def lag(self) -> float:
+        """Seconds behind, as said last."""
+        return self._lag / 1e6
+
     def fill(self, number: int, stream: str, address: str) -> None:
         """Begin to use the row."""
         words, base = self._words, self._base

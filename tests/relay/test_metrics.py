@@ -8,8 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay import metrics
 from relay.metrics import metrics_text
 from tests.relay.factories import stream_info, worker_stats
+from workers.row_histogram import PAINT_LATENCY, SEND_DELAY
 from workers.table import Column, WorkerState
-from workers.viewer_reports import LATENCY_COLUMNS
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -90,7 +90,9 @@ def test_every_column_that_counts_is_shown(column: Column) -> None:
     internal = {"BELL"}
     shown = {entry[2] for entry in (*metrics._GAUGES, *metrics._COUNTERS)}
     shown |= {each for entry in metrics._LABELLED for each in entry[3].values()}
-    shown |= {*LATENCY_COLUMNS, Column.LATENCY_US, Column.CERTIFICATE_EXPIRES}
+    for histogram in (PAINT_LATENCY, SEND_DELAY):
+        shown |= {histogram.total, *histogram.columns}
+    shown.add(Column.CERTIFICATE_EXPIRES)
     assert (column in shown) is not (column.name in identity | internal)
 
 
@@ -100,3 +102,26 @@ def test_the_certificate_that_ends_first() -> None:
     rows = [worker_stats({"slot": n, "certificate_expires": at}) for n, at in enumerate((0, 9, 5))]
     assert f"\n{name} 5.0\n" in metrics_text(rows, []).decode()
     assert name not in metrics_text(rows[:1], []).decode()
+
+
+def test_send_delays_are_a_histogram_of_their_own() -> None:
+    row = worker_stats({"send_delay_1": 5, "send_delay_11": 1, "send_delay_us": 3_000_000})
+    found = samples(metrics_text([row], []))
+    name = "relay_send_delay_seconds"
+    assert of(found, f"{name}_bucket", worker="0", le="0.0005") == 0
+    assert of(found, f"{name}_bucket", worker="0", le="0.001") == 5
+    assert of(found, f"{name}_bucket", worker="0", le="1.0") == 5
+    assert of(found, f"{name}_count", worker="0") == 6
+    assert of(found, f"{name}_sum", worker="0") == 3.0
+
+
+def test_balance_of_those_that_serve() -> None:
+    name = "relay_connections_balance_ratio"
+    counts = [
+        worker_stats({"slot": 0, "connections": 30}),
+        worker_stats({"slot": 1, "connections": 20}),
+        worker_stats({"slot": 2, "connections": 1}, WorkerState.DRAINING),
+    ]
+    assert f"\n{name} 1.5\n" in metrics_text(counts, []).decode()
+    assert f"\n{name} 0.0\n" in metrics_text([worker_stats({})], []).decode()
+    assert name not in metrics_text([], []).decode()

@@ -13,6 +13,7 @@ from bus.frame import Frame
 from bus.stream import Metadata
 from bus.subscription import Ended, Started
 from tests.workers.hub_fakes import FakeChannel, FakeViewer, Stage
+from workers.row_histogram import SEND_DELAY
 from workers.table import Column
 
 MakeStage = Callable[..., Stage]
@@ -534,3 +535,28 @@ def test_one_ring_is_enough_when_a_dead_publishers_segment_was_replaced(
     monkeypatch.setattr(subscription, "try_attach", attach)
     stage.hub.pump()
     assert viewer.kinds[-2:] == ["live", "hello"]
+
+
+class TestSendDelays:
+    """Every frame that is handed to a socket has its delay counted, once for each viewer."""
+
+    def test_of_those_at_the_edge_and_of_the_late(self, make_stage: MakeStage) -> None:
+        stage = make_stage()
+        viewers = [stage.view(), stage.view(), stage.view(raw=True)]
+        stage.start()
+        for key in (True, False, False):
+            stage.frame(key=key)
+        late = stage.view()
+        assert [len(late.numbers), len(viewers[0].numbers)] == [3, 3]
+        counted = sum(stage.row.counts[column] for column in SEND_DELAY.columns)
+        assert counted == stage.row.counts[Column.FRAMES_SENT] == 12
+
+
+def test_who_caught_up_is_behind_no_more(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    viewer = stage.view()
+    stage.start()
+    stage.frame(key=True)
+    viewer.entry.behind(3.0)
+    stage.hub.tick(1e9)
+    assert viewer.entry.lag == 0.0

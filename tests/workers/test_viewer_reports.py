@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.row_histogram import PAINT_LATENCY
 from workers.table import Column, WorkerRow, WorkerTable
-from workers.viewer_reports import LATENCY_BOUNDS, LATENCY_COLUMNS, ViewerReports
+from workers.viewer_reports import ViewerReports
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def new_row() -> WorkerRow:
 
 
 def latencies(row: WorkerRow) -> list[int]:
-    return [row[column] for column in LATENCY_COLUMNS]
+    return [row[column] for column in PAINT_LATENCY.columns]
 
 
 class TestTotals:
@@ -53,9 +54,9 @@ class TestTotals:
 
 
 class TestLatency:
-    @pytest.mark.parametrize("index", range(len(LATENCY_BOUNDS)))
+    @pytest.mark.parametrize("index", range(len(PAINT_LATENCY.bounds)))
     def test_a_bound_belongs_to_its_bucket(self, row: WorkerRow, index: int) -> None:
-        bound_ms = LATENCY_BOUNDS[index] * 1000
+        bound_ms = PAINT_LATENCY.bounds[index] * 1000
         ViewerReports().take({"latency_ms": bound_ms}, 10.0, row)
         ViewerReports().take({"latency_ms": bound_ms + 1}, 10.0, row)
         assert latencies(row)[index : index + 2] == [1, 1]
@@ -82,7 +83,7 @@ def test_no_report_breaks_a_row(reports: list[dict[str, Any]]) -> None:
 def test_buckets_fit_into_a_row(instance: str) -> None:
     table = WorkerTable.create(instance, 2, 4711)
     try:
-        for column in LATENCY_COLUMNS:
+        for column in PAINT_LATENCY.columns:
             table.row(0)[column] = 7
         assert all(table.row(1)[column] == 0 for column in Column)
     finally:
