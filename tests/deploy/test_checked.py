@@ -71,6 +71,20 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert "relay." not in told, told
 
 
+def test_the_service_is_as_hard_as_the_readme_says() -> None:
+    """Exposure in tenths, of a hundred; other versions of systemd weigh a little differently."""
+    told = run(
+        *(program("systemd-analyze"), "security", "--no-pager", "--offline=yes"),
+        *("--threshold=20", str(DEPLOY / "systemd/relay.service")),
+    )
+    level = re.search(r"Overall exposure level for relay.service: ([\d.]+ \w+)", told)
+    assert level is not None, told
+    version = run(program("systemd-analyze"), "--version").split()[1]
+    readme = " ".join((DEPLOY / "README.md").read_text().split())
+    if f"(systemd {version})" in readme:
+        assert f"**overall exposure level {level[1]}**" in readme
+
+
 def test_systemd_waits_until_the_relay_has_drained() -> None:
     text = (DEPLOY / "systemd/relay.service").read_text()
     seconds = {name: int(value) for name, value in re.findall(r"^(\w+)=(\d+)$", text, re.M)}
