@@ -55,7 +55,7 @@ def _bad_values(option: Option) -> list[str]:
         return ["many", *(f"{bound:g}" for bound in bounds)]
     if option.choices:
         return ["bogus"]
-    if option.name.endswith("_file"):
+    if option.name.endswith(("_file", "_cert", "_key")):
         return ["/nowhere/to.be.found", "/"]
     return {
         "instance": ["../x", "", "x" * 65],
@@ -86,6 +86,7 @@ def test_every_flag_of_the_supervisor_with_bad_values(option: Option, instance: 
         (["stream"], "stream"),
         # Secrets would be in the list of processes.
         (["--publish-token=secret"], "--publish-token"),
+        (["--admin-token=secret"], "--admin-token"),
         (["--config", "/nowhere/relay.toml"], "/nowhere/relay.toml"),
         (["--config", "/"], "'/'"),
     ],
