@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
-import sys
 import time
 from typing import Any, Final, Protocol
 
@@ -17,12 +15,12 @@ import msgpack
 from relay.load.known import KnownFrame, KnownFrames
 from relay.load.reader import FrameReader, WireError
 from relay.load.wire import BINARY, CLOSE, PING, PONG, client_frame, message
+from workers.acceptor import LINGER_RESET
 
 __all__ = ["Deaf", "Link", "Listener"]
 
 _BUFFER: Final = memoryview(bytearray(1 << 20))
 """Shared by all viewers of a process: what is read is used before anybody reads again."""
-_LINGER_RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _GOING_AWAY: Final = 1001
 
 
@@ -189,5 +187,5 @@ class Link(asyncio.BufferedProtocol):
         """Be gone as a reset."""
         if self._transport is not None and not self._transport.is_closing():
             sock: socket.socket = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
             self._transport.abort()
