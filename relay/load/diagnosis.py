@@ -1,8 +1,8 @@
 """Which resource ran out, and whose. Pure.
 
-The rule above all: what the load generator lacks is never the relay's limit. A relay's worker
-that is busy all the time is its limit only while the generator, and the host that both may
-share, still had something left.
+The rule above all: what the load generator lacks is never the relay's limit. A relay that says
+why it refuses has told its limit; a worker of it that is busy all the time is the limit only
+while the generator, and the host that both may share, still had something left.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ __all__ = ["Diagnosis", "diagnose"]
 
 _BUSY: Final = 0.9
 _LATE: Final = 0.25
+_IN_ITS_WORDS: Final = ("refused: 1008", "refused: 1013", "refused: HTTP")
 _NO_DESCRIPTOR: Final = "this host has no descriptor left"
 _NO_PORT: Final = "this host has no port left"
 
@@ -51,6 +52,10 @@ def diagnose(
         died: processes of the generator that ended by themselves.
         network_gbps: speed of this host's network; 0: unknown.
     """
+    said = {why: count for why, count in reasons.items() if why.startswith(_IN_ITS_WORDS)}
+    if said and not died:
+        most = max(said, key=lambda why: said[why])
+        return Diagnosis(f"a limit of the relay: {most.removeprefix('refused: ')}")
     own = _generator(samples, reasons, died)
     if own:
         return Diagnosis(own, generator=True)
@@ -74,10 +79,6 @@ def diagnose(
     gbps = _median([each.gbps for each in samples])
     if not local and network_gbps and gbps > _BUSY * network_gbps:
         return Diagnosis(f"network: {gbps:.1f} of {network_gbps:g} Gbit/s", generator=True)
-    refusals = {why: count for why, count in reasons.items() if why.startswith("refused: ")}
-    if refusals:
-        most = max(refusals, key=lambda why: refusals[why])
-        return Diagnosis(f"a limit of the relay: {most.removeprefix('refused: ')}")
     return Diagnosis("")
 
 

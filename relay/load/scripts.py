@@ -61,10 +61,12 @@ def _try(run: Run, crowd: int, wanted: int) -> Level:
     arrived = run.kinds
     over = max(0.5, (wanted - crowd) / _ARRIVALS)
     run.crowd(wanted, over)
-    come = run.watch_until(lambda: _present(run) >= wanted, over + _ARRIVAL_LIMIT)
-    level = _measure(run, wanted, arrived)
-    if level.broken and come:
-        level = _measure(run, wanted, run.kinds)
+    run.watch_until(lambda: _present(run) >= wanted, over + _ARRIVAL_LIMIT)
+    level = _measure(run, wanted, arrived, arrived)
+    if level.broken:
+        # What so many newcomers did is over, or never will be.
+        run.watch_until(lambda: _present(run) >= wanted, _ARRIVAL_LIMIT)
+        level = _measure(run, wanted, arrived, run.kinds)
     return level
 
 
@@ -72,18 +74,21 @@ def _present(run: Run) -> int:
     return total(run.kinds).connected if run.kinds else 0
 
 
-def _measure(run: Run, wanted: int, arrived: Mapping[str, Counts]) -> Level:
+def _measure(
+    run: Run, wanted: int, arrived: Mapping[str, Counts], judged: Mapping[str, Counts]
+) -> Level:
     """Measure who is there.
 
     Args:
-        arrived: sums before they came.
+        arrived: sums before they came; what went wrong since tells what ran out.
+        judged: sums from which on nothing may go wrong.
     """
     run.watch(_SETTLE)
     before, outages, paint = run.kinds, len(run.result.outages), len(run.result.paint_ms)
     samples = run.watch(run.plan.duration)
     window = {kind: run.kinds[kind].since(before[kind]) for kind in before}
     values = metrics(window, run.result.outages[outages:], run.result.paint_ms[paint:])
-    since = total(run.kinds).since(total(arrived))
+    since = total(run.kinds).since(total(judged))
     for name in _SINCE_ARRIVAL:
         values[name] = getattr(since, name)
     broken = [str(each) for each in run.plan.fail_if if each.broken_by(values)]
@@ -94,7 +99,7 @@ def _measure(run: Run, wanted: int, arrived: Mapping[str, Counts]) -> Level:
     if broken:
         diagnosis = diagnose(
             samples,
-            since.reasons,
+            total(run.kinds).since(total(arrived)).reasons,
             local=run.plan.local,
             died=run.died,
             network_gbps=network_gbps(),

@@ -75,7 +75,7 @@ def test_the_limit_of_a_server_that_gets_slow(tmp_path: Path) -> None:
 def test_the_limit_of_a_server_that_refuses(tmp_path: Path) -> None:
     """Its own words say what ran out."""
     with ThrottledServer(most=LIMIT) as server:
-        options = ("--find-limit", "--viewers", "5", "--max-viewers", "9", "--duration", "1")
+        options = ("--find-limit", "--viewers", "5", "--max-viewers", "8", "--duration", "1")
         report = _load(server.port, tmp_path, *options, "--fail-if", "refused>0")
     limit = report["limit"]
     assert LIMIT - 1 <= limit["best"] <= LIMIT

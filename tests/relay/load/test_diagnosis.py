@@ -69,7 +69,10 @@ def test_network() -> None:
 
 
 def test_a_limit_in_the_relays_own_words() -> None:
-    verdict = found(sample(IDLE), reasons={"refused: 1013 full": 9, "lost: 1006": 99})
+    """However busy the host is."""
+    busy = Generator(host_cpu=1.0)
+    reasons = {"refused: 1013 full": 9, "refused: no answer": 20, "lost: 1006": 99}
+    verdict = found(sample(busy), reasons=reasons, local=True)
     assert verdict == Diagnosis("a limit of the relay: 1013 full")
 
 
