@@ -138,6 +138,6 @@ def network(tmp_path: Path) -> Iterator[Network]:
     try:
         made = Network()
     except subprocess.CalledProcessError as exc:
-        pytest.skip(f"network namespaces cannot be made here: {exc.stderr.strip()}")
+        pytest.skip(f"optional: network namespaces cannot be made: {exc.stderr.strip()}")
     yield made
     made.close()
