@@ -34,7 +34,8 @@ p { margin: 2px 0 18px; color: #53606e; }
   margin: 16px 0; }
 .card, .plot, table { padding: 12px 14px; border: 1px solid #dce1e7; border-radius: 10px;
   background: #fff; }
-.card b { display: block; font-size: 22px; font-variant-numeric: tabular-nums; }
+.card b { display: block; font-size: 19px; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
 .card span { color: #53606e; font-size: 13px; display: block; line-height: 1.35; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr));
   gap: 12px; }

@@ -124,7 +124,8 @@ def _conditions(result: Result, plan: Plan) -> dict[str, str]:
         else "of unknown kind: it tells nothing of its workers",
         "streams": (f"published by this test: {plan.publish}" if plan.publish else seen)
         or "unknown",
-        "viewers": f"{plan.viewers:,} viewers in {plan.processes} processes"
+        "viewers": f"{plan.viewers:,} viewers in {plan.processes} "
+        + ("processes" if plan.processes > 1 else "process")
         + (f", {odd}" if odd else "")
         + (f", {plan.churn:g} a second leave and come anew" if plan.churn else ""),
     }

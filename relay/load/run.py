@@ -218,8 +218,12 @@ class Run:
 
     def _looks(self, seconds: float) -> Iterator[Sample]:
         end = time.monotonic() + seconds
-        while self.alive and time.monotonic() < end:
-            due = min(self._last + _LOOK, end)
+        # A look takes a whole interval, so that its rates mean something: the time is rounded.
+        count = max(1, round((end - self._last) / _LOOK))
+        for _ in range(count):
+            if not self.alive:
+                return
+            due = self._last + _LOOK
             while (left := due - time.monotonic()) > 0:
                 self._hear(left)
             yield self._look()
