@@ -59,9 +59,13 @@ _CONTROL_BACKLOG: Final = 65_536
 
 
 class Session(Interface):
-    """What a WebSocket connection does once it is open."""
+    """What a WebSocket connection does once it is open.
 
-    def opened(self, channel: Channel) -> None: ...
+    What it is handed first, the response to the handshake, is for it to send: whatever it
+    has to say itself can go out in the same call.
+    """
+
+    def opened(self, channel: Channel, head: bytes) -> None: ...
     def message(self, data: bytes) -> None: ...
     def channel_idle(self) -> None: ...
     def channel_behind(self) -> None: ...
@@ -348,10 +352,8 @@ class Connection(asyncio.Protocol):
         outcome = self._services.router.route(self, request)
         if isinstance(outcome, Response):
             self._respond(outcome)
-        elif self._transport is not None:
-            self._channel = self._services.engine.adopt(self._transport, self)
-            self._channel.control(response)
-            self._open(outcome)
+        else:
+            self._open(outcome, response)
 
     def _request(self, request: Request) -> None:
         outcome = self._services.router.route(self, http_request(request))
@@ -361,25 +363,24 @@ class Connection(asyncio.Protocol):
         protocol = self._protocol
         assert isinstance(protocol, ServerProtocol)
         response = protocol.accept(request)
-        accepted = response.status_code == 101
-        if accepted and self._transport is not None:
-            # The response is the first thing that goes through it.
-            self._channel = self._services.engine.adopt(self._transport, self)
         protocol.send_response(response)
-        self._flush()
-        if accepted:
-            self._open(outcome)
+        if response.status_code == 101:
+            self._open(outcome, b"".join(protocol.data_to_send()))
+        else:
+            self._flush()
 
-    def _open(self, session: Session) -> None:
-        transport, channel = self._transport, self._channel
-        if transport is None or channel is None or transport.is_closing():
+    def _open(self, session: Session, response: bytes) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
             return
+        # The response is the first thing that goes through it.
+        channel = self._channel = self._services.engine.adopt(transport, self)
         self._services.row.add(Column.HANDSHAKES)
         self._session = session
         settings = self._services.settings
         first_look = min(settings.ping_interval, settings.progress_timeout / 2)
         self._services.watch(self, self._heard + first_look)
-        session.opened(channel)
+        session.opened(channel, response)
         if self._closing_with is not None:
             self.close(*self._closing_with)
 

@@ -25,7 +25,7 @@ from workers.settings import ViewerSettings
 from workers.table import Column, WorkerRow
 from workers.viewer import SkipCause, ViewerPosition, ViewerState
 from workers.viewer_table import ViewerEntry
-from workers.window import FrameWindow, WindowFrame
+from workers.window import TOGETHER, FrameWindow, WindowFrame
 
 __all__ = ["Hub", "HubViewer"]
 
@@ -136,15 +136,26 @@ class Hub:
 
     # Viewers.
 
-    def add(self, viewer: HubViewer) -> None:
-        """Begin to serve a viewer: state first, then frames from the newest key frame."""
+    def add(self, viewer: HubViewer, head: bytes = b"") -> None:
+        """Begin to serve a viewer: state first, then frames from the newest key frame.
+
+        Args:
+            viewer: who.
+            head: what goes out before all that; with it, if possible.
+        """
         if not self.viewers:
             self.pump()
         self.viewers.add(viewer)
         self._subscription.set_viewers(len(self.viewers))
-        viewer.position.join(self.window, time.monotonic(), first=self._first())
+        now = time.monotonic()
+        viewer.position.join(self.window, now, first=self._first())
         if not viewer.raw or self._live:
-            self._introduce(viewer)
+            head += self._introduction(viewer)
+        index = viewer.position.next_index(self.window, now, self._settings.max_lag)
+        if index is not None and viewer.channel.idle and self.window[index].size <= TOGETHER:
+            self._send(viewer, index, head)
+        elif head:
+            viewer.channel.control(head)
         self.advance(viewer)
 
     def remove(self, viewer: HubViewer) -> None:
@@ -159,17 +170,16 @@ class Hub:
         """Index of the first frame to start with: pictures after the end are no live stream."""
         return 0 if self._live else self.window.edge
 
-    def _introduce(self, viewer: HubViewer) -> None:
+    def _introduction(self, viewer: HubViewer) -> bytes:
+        """What a viewer needs to know before frames."""
         metadata = self._metadata
         if viewer.raw:
-            if metadata is not None and metadata.init:
-                viewer.channel.control(messages.header(len(metadata.init)) + metadata.init)
-        elif metadata is not None and self._live:
+            init = b"" if metadata is None else metadata.init
+            return messages.header(len(init)) + init if init else b""
+        if metadata is not None and self._live:
             slot = self._row[Column.SLOT]
-            hello = messages.hello(self.stream, metadata, self.clock_offset_us, slot)
-            viewer.channel.control(hello)
-        else:
-            viewer.channel.control(messages.ended(self.stream, "no publisher yet"))
+            return messages.hello(self.stream, metadata, self.clock_offset_us, slot)
+        return messages.ended(self.stream, "no publisher yet")
 
     def pause(self, viewer: HubViewer) -> None:
         """Send the viewer nothing: its tab is hidden."""
@@ -224,14 +234,16 @@ class Hub:
         if position.skipped:
             self._count_skips(viewer)
 
-    def _send(self, viewer: HubViewer, index: int) -> None:
-        frame = self.window[index]
-        data = frame.raw if viewer.raw else frame.message
-        viewer.position.sent(index)
-        self._row.add(Column.FRAMES_SENT)
+    def _send(self, viewer: HubViewer, index: int, head: bytes = b"") -> None:
+        # Who is late gets one by one, to be able to skip the rest as soon as there is a key.
+        data, stop = self.window.run(index, raw=viewer.raw, alone=viewer.position.late)
+        viewer.position.sent(stop - 1)
+        self._row.add(Column.FRAMES_SENT, stop - index)
         self._row.add(Column.BYTES_SENT, len(data))
-        viewer.channel.send(data)
-        SEND_DELAY.add(self._row, time.monotonic() - frame.arrived)
+        viewer.channel.send(head + data if head else data)
+        now = time.monotonic()
+        for number in range(index, stop):
+            SEND_DELAY.add(self._row, now - self.window[number].arrived)
 
     def _count_skips(self, viewer: HubViewer) -> None:
         for cause, count in viewer.position.take_skipped().items():
@@ -298,7 +310,9 @@ class Hub:
                 viewer.position.join(self.window, now)
             if new and not viewer.raw:
                 viewer.channel.control(messages.live(self.stream, metadata.epoch))
-            self._introduce(viewer)
+            introduction = self._introduction(viewer)
+            if introduction:
+                viewer.channel.control(introduction)
 
     def _ended(self, reason: str) -> None:
         self._live = False

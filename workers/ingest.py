@@ -59,8 +59,9 @@ class IngestSession:
         self._publisher: Publisher | None = None
         self._key_asked = False
 
-    def opened(self, channel: Channel) -> None:
-        """The handshake is done; the publisher speaks first."""
+    def opened(self, channel: Channel, head: bytes) -> None:
+        """The request is accepted; from then on the publisher speaks first."""
+        channel.control(head)
         self._channel = channel
         self._connection.accept_messages_of(_FIRST_LIMIT)
 

@@ -45,8 +45,9 @@ class RefusedSession:
         self._connection = connection
         self._error = error
 
-    def opened(self, channel: Channel) -> None:
+    def opened(self, channel: Channel, head: bytes) -> None:
         """Say why, and close."""
+        channel.control(head)
         self._connection.refuse(self._error)
 
     def message(self, data: bytes) -> None:

@@ -105,15 +105,15 @@ class StreamServices:
                 Column.REFUSED_LIMIT,
             )
 
-    def join(self, stream: str, viewer: Watcher, number: int, address: str) -> Hub:
-        """The stream's hub, with ``viewer`` in it."""
+    def join(self, stream: str, viewer: Watcher, number: int, address: str, head: bytes) -> Hub:
+        """The stream's hub, with ``viewer`` in it, who is sent ``head`` before all else."""
         hub = self._hubs.get(stream)
         if hub is None:
             hub = self._open_hub(stream)
         viewer.entry = self._viewer_table.join(number, stream, address)
         self.viewers[number] = viewer
         self.row.add(Column.VIEWERS)
-        hub.add(viewer)
+        hub.add(viewer, head)
         return hub
 
     def _open_hub(self, stream: str) -> Hub:

@@ -68,11 +68,12 @@ class ViewerSession:
         self.raw = raw
         self.position = ViewerPosition(time.monotonic())
 
-    def opened(self, channel: Channel) -> None:
-        """The handshake is done: join the stream."""
+    def opened(self, channel: Channel, head: bytes) -> None:
+        """The request is accepted: join the stream."""
         log.debug("%s watches", self._connection)
         self.channel = channel
-        self._hub = self._streams.join(self._stream, self, self._number, self._connection.address)
+        address = self._connection.address
+        self._hub = self._streams.join(self._stream, self, self._number, address, head)
 
     def channel_idle(self) -> None:
         """The last frame is out: go on with what is due now."""

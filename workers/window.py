@@ -9,11 +9,16 @@ to it, not through the window.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
+from typing import Final
 
 from bus.frame import payload_of
 from workers.messages import header
 
-__all__ = ["FrameWindow", "WindowFrame"]
+__all__ = ["TOGETHER", "FrameWindow", "WindowFrame"]
+
+TOGETHER: Final = 32 * 1024
+"""Bytes of several messages that are sent as one: copying them costs less than a second call."""
 
 
 class WindowFrame:
@@ -36,6 +41,11 @@ class WindowFrame:
         self._raw: bytes | None = None
 
     @property
+    def size(self) -> int:
+        """Bytes of the message."""
+        return len(self.message)
+
+    @property
     def raw(self) -> bytes:
         """The whole WebSocket message with the bare payload, made when first wanted."""
         if self._raw is None:
@@ -53,7 +63,7 @@ class FrameWindow:
         latest_key: index of the newest key frame held; None when there is none.
     """
 
-    __slots__ = ("_bytes", "_frames", "_limit", "_max_lag", "base", "edge", "latest_key")
+    __slots__ = ("_bytes", "_frames", "_limit", "_max_lag", "_run", "base", "edge", "latest_key")
 
     def __init__(self, limit: int, max_lag: float) -> None:
         """An empty window.
@@ -66,6 +76,8 @@ class FrameWindow:
         self._bytes = 0
         self._limit = limit
         self._max_lag = max_lag
+        # The last run of several frames: its first, the edge then, raw or not, bytes, its end.
+        self._run: tuple[int, int, bool, bytes, int] = (-1, -1, False, b"", -1)
         self.base = self.edge = 0
         self.latest_key: int | None = None
 
@@ -74,6 +86,37 @@ class FrameWindow:
 
     def __len__(self) -> int:
         return len(self._frames)
+
+    def run(self, start: int, *, raw: bool, alone: bool = False) -> tuple[bytes, int]:
+        """What to send to a viewer whose next frame is ``start``: more frames with it, if small.
+
+        All who catch up at the same time are sent the same bytes object.
+
+        Args:
+            start: index of a frame that is held.
+            raw: bare payloads.
+            alone: that frame only.
+
+        Returns:
+            Whole WebSocket messages, and the index after the last of them.
+        """
+        if alone or start + 1 == self.edge:
+            frame = self[start]
+            return frame.raw if raw else frame.message, start + 1
+        if self._run[:3] != (start, self.edge, raw):
+            self._run = (start, self.edge, raw, *self._join(start, raw))
+        return self._run[3:]
+
+    def _join(self, start: int, raw: bool) -> tuple[bytes, int]:
+        found: list[bytes] = []
+        size = 0
+        for frame in islice(self._frames, start - self.base, None):
+            message = frame.raw if raw else frame.message
+            size += len(message)
+            if found and size > TOGETHER:
+                break
+            found.append(message)
+        return b"".join(found) if len(found) > 1 else found[0], start + len(found)
 
     @property
     def bytes(self) -> int:
@@ -104,6 +147,7 @@ class FrameWindow:
     def clear(self) -> None:
         """Forget all frames: nothing before this point may be sent any more."""
         self._frames.clear()
+        self._run = (-1, -1, False, b"", -1)
         self._bytes = 0
         self.base = self.edge
         self.latest_key = None

@@ -56,8 +56,14 @@ class FakeChannel:
         self._owner = owner
 
     def take(self, data: bytes) -> None:
-        skip = {126: 4, 127: 10}.get(data[1], 2)
-        body = data[skip:]
+        while data:
+            # Several messages may come as one.
+            start = {126: 4, 127: 10}.get(data[1], 2)
+            length = data[1] if start == 2 else int.from_bytes(data[2:start])
+            self._take_one(data[start : start + length])
+            data = data[start + length :]
+
+    def _take_one(self, body: bytes) -> None:
         if body[:1] == b"\x95":
             self.received.append(decode(body))
         elif body[:1] >= b"\x80":

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bus.frame import encode
 from workers.messages import header
-from workers.window import FrameWindow, WindowFrame
+from workers.window import TOGETHER, FrameWindow, WindowFrame
 
 
 def frame(number: int, *, key: bool = False, at: float = 0.0, size: int = 10) -> WindowFrame:
@@ -122,3 +122,63 @@ def test_bounds_hold_for_any_frames(steps: list[tuple[bool, int, float] | str]) 
         if keys:
             # Before the newest key frame only what is within the allowed lag.
             assert all(one.arrived >= now - 1.0 for one in model[window.base : keys[-1]])
+
+
+def holding(*sizes: int) -> FrameWindow:
+    """A window of frames with payloads of these sizes."""
+    window = FrameWindow(1 << 20, 1.0)
+    for number, size in enumerate(sizes):
+        window.append(frame(number, key=number == 0, size=size))
+    return window
+
+
+def messages(window: FrameWindow, *indices: int) -> bytes:
+    return b"".join(window[index].message for index in indices)
+
+
+class TestRuns:
+    """Several frames as one piece, for who catches up."""
+
+    def test_small_frames_go_together(self) -> None:
+        window = holding(1, 2, 3)
+        assert window.run(0, raw=False) == (messages(window, 0, 1, 2), 3)
+        assert window.run(1, raw=False) == (messages(window, 1, 2), 3)
+
+    def test_all_get_the_same_bytes(self) -> None:
+        window = holding(1, 2)
+        assert window.run(0, raw=False)[0] is window.run(0, raw=False)[0]
+
+    def test_one_frame_is_its_own_bytes(self) -> None:
+        window = holding(1, 2)
+        for index, alone in ((1, False), (0, True)):
+            data, stop = window.run(index, raw=False, alone=alone)
+            assert data is window[index].message
+            assert stop == index + 1
+
+    def test_new_frames_make_a_new_run(self) -> None:
+        window = holding(1, 2)
+        window.run(0, raw=False)
+        window.append(frame(2))
+        assert window.run(0, raw=False) == (messages(window, 0, 1, 2), 3)
+
+    def test_a_run_ends_before_it_is_too_long(self) -> None:
+        size = TOGETHER // 3 - 100
+        window = holding(*[size] * 5)
+        assert window.run(1, raw=False) == (messages(window, 1, 2, 3), 4)
+
+    def test_a_large_frame_goes_alone(self) -> None:
+        window = holding(2 * TOGETHER, 1)
+        assert window.run(0, raw=False) == (window[0].message, 1)
+
+    def test_raw_and_wrapped_are_told_apart(self) -> None:
+        window = holding(1, 2)
+        window.run(0, raw=False)
+        assert window.run(0, raw=True) == (window[0].raw + window[1].raw, 2)
+
+    def test_nothing_is_left_of_frames_that_are_void(self) -> None:
+        window = holding(1, 2)
+        window.run(0, raw=False)
+        window.clear()
+        window.append(frame(2))
+        window.append(frame(3))
+        assert window.run(2, raw=False) == (messages(window, 2, 3), 4)
