@@ -257,6 +257,9 @@ class Connection(asyncio.Protocol):
         if self._channel is not None:
             self._channel.release()
         self._services.closed(self)
+        if self._protocol is not None:
+            # It and its generator refer to each other: without this they are garbage to look for.
+            self._protocol.parser.close()
         self._transport = self._channel = None
 
     def pause_writing(self) -> None:

@@ -10,6 +10,7 @@ signals mean to the process is for its launcher to say.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -49,6 +50,8 @@ _SURPLUS_LIMIT: Final = 64
 """Connections beyond their address's limit that are told so at a time; more are just closed."""
 _ORPHAN_DRAIN: Final = 2.0
 """Seconds that a worker without supervisor gives its peers."""
+_NEW_OBJECTS: Final = 20_000
+"""Objects after which garbage is looked for. Connections leave none, so it can be seldom."""
 _ORPHAN_GRACE: Final = 5.0
 """Seconds after which an orphan that hangs is ended by force."""
 
@@ -129,6 +132,10 @@ class _Worker:
         self._bell.attach(self._loop, self._rung)
         self._control = ControlPipe(context.control, self._controlled, self._abandoned)
         self._tick()
+        # What is there by now stays: it need not be looked through.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_NEW_OBJECTS)
         row[Column.STATE] = WorkerState.READY
         self._acceptor.start()
         self._control.send({"type": "ready"})
