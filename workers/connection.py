@@ -19,9 +19,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable
 from typing import Final, cast
-from typing import Protocol as Interface
 
 from websockets.exceptions import InvalidMessage
 from websockets.frames import CloseCode, Frame, Opcode
@@ -31,16 +29,17 @@ from websockets.server import ServerProtocol
 
 from workers.acceptor import LINGER_RESET
 from workers.engines.asyncio_engine import transport_channel
-from workers.engines.interface import Channel, Engine
+from workers.engines.interface import Channel
 from workers.errors import PeerError, close_reason
 from workers.handshake import plain_handshake
-from workers.request import HttpRequest, http_request
+from workers.liveness import Due, Liveness
+from workers.request import HttpRequest, RequestHeader, http_request
 from workers.responses import text_response
-from workers.settings import Limits, ViewerSettings
-from workers.table import Column, WorkerRow
+from workers.session import Services, Session
+from workers.table import Column
 from workers.viewer_id import ViewerId
 
-__all__ = ["Connection", "Router", "Services", "Session"]
+__all__ = ["Connection"]
 
 log = logging.getLogger(__name__)
 # One line per connection from the library would drown the worker's own.
@@ -51,56 +50,11 @@ _EMPTY_CLOSE: Final = b"\x88\x00"
 _CLOSE_1000: Final = b"\x88\x02\x03\xe8"
 _HEADER_LIMIT: Final = 16_384
 """Bytes of a request's header; as generous as nginx's and Apache's defaults together."""
-_HEADER_END: Final = b"\r\n\r\n"
+_GIVEN_UP: Final = {Due.STALLED: Column.CLOSED_STALLED, Due.SILENT: Column.CLOSED_SILENT}
 _LAST_REQUEST: Final = 1.0
 """Seconds in which a request must come on a connection that is to be closed."""
 _CONTROL_BACKLOG: Final = 65_536
 """Bytes of answers to a peer that reads none of them, beyond the frame in flight."""
-
-
-class Session(Interface):
-    """What a WebSocket connection does once it is open.
-
-    What it is handed first, the response to the handshake, is for it to send: whatever it
-    has to say itself can go out in the same call.
-    """
-
-    def opened(self, channel: Channel, head: bytes) -> None: ...
-    def message(self, data: bytes) -> None: ...
-    def channel_idle(self) -> None: ...
-    def channel_behind(self) -> None: ...
-    def closed(self) -> None: ...
-
-
-class Router(Interface):
-    """Decides what a request gets."""
-
-    def route(self, connection: Connection, request: HttpRequest) -> Response | Session: ...
-
-
-class Services:
-    """What all connections of a worker share."""
-
-    __slots__ = ("closed", "engine", "limits", "router", "row", "settings", "watch")
-
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        limits: Limits,
-        settings: ViewerSettings,
-        row: WorkerRow,
-        router: Router,
-        watch: Callable[[Connection, float], None],
-        closed: Callable[[Connection], None],
-    ) -> None:
-        self.engine = engine
-        self.limits = limits
-        self.settings = settings
-        self.row = row
-        self.router = router
-        self.watch = watch
-        self.closed = closed
 
 
 class Connection(asyncio.Protocol):
@@ -116,20 +70,14 @@ class Connection(asyncio.Protocol):
         "_channel",
         "_close_at",
         "_closing_with",
-        "_header_bytes",
-        "_header_end",
-        "_heard",
-        "_opened_at",
+        "_header",
+        "_life",
         "_parts",
-        "_pinged_at",
-        "_progress",
-        "_progress_at",
         "_protocol",
         "_services",
         "_session",
         "_transport",
         "_unsent",
-        "_was_idle",
         "address",
         "role",
         "surplus",
@@ -147,14 +95,11 @@ class Connection(asyncio.Protocol):
         self._channel: Channel | None = None
         # One buffer: a list would let tiny fragments cost more than their bytes.
         self._parts: bytearray | None = None
-        self._header_bytes = 0
-        # Its last bytes so far: the end of a header may come in pieces.
-        self._header_end = b""
-        self._opened_at = self._heard = time.monotonic()
-        self._pinged_at = 0.0
-        self._progress_at = self._opened_at
-        self._progress = self._unsent = 0
-        self._was_idle = True
+        # Of a request that is no plain handshake.
+        self._header: RequestHeader | None = None
+        # Of an open WebSocket connection.
+        self._life: Liveness | None = None
+        self._unsent = 0
         # For who asks for a WebSocket after `close`.
         self._closing_with: tuple[CloseCode, str] | None = None
         # When a closing handshake must be over; 0: none has begun.
@@ -192,19 +137,20 @@ class Connection(asyncio.Protocol):
         """The socket is ours."""
         # uvloop's transports have the interface without the base class.
         self._transport = cast(asyncio.Transport, transport)
-        self._services.watch(self, self._opened_at + self._services.limits.header_timeout)
+        self._services.watch(self, time.monotonic() + self._services.limits.header_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer, any number at a time."""
-        self._heard = time.monotonic()
-        if self._protocol is None and self._channel is None:
+        if self._life is not None:
+            self._life.heard = time.monotonic()
+        elif self._protocol is None:
             handshake = plain_handshake(data)
             if handshake is not None:
-                self._header_bytes = len(data)
                 self._upgrade(*handshake)
                 return
             limit = self._services.limits.max_viewer_message
             self._protocol = ServerProtocol(max_size=limit, logger=_quiet)
+            self._header = RequestHeader()
         protocol = self._frames()
         if protocol.state is State.CONNECTING and not protocol.eof_sent:
             data = self._receive_header(protocol, data)
@@ -222,12 +168,9 @@ class Connection(asyncio.Protocol):
         Returns:
             What follows.
         """
-        seam = self._header_end + data
-        found = seam.find(_HEADER_END)
-        length = len(data) if found < 0 else found + len(_HEADER_END) - len(self._header_end)
-        self._header_end = seam[1 - len(_HEADER_END) :]
-        self._header_bytes += length
-        if self._header_bytes > _HEADER_LIMIT:
+        assert self._header is not None
+        length = self._header.take(data)
+        if self._header.size > _HEADER_LIMIT:
             self._services.row.add(Column.REFUSED_REQUEST)
             self._respond(text_response(431, "the request's header is too large"))
             return b""
@@ -380,9 +323,8 @@ class Connection(asyncio.Protocol):
         channel = self._channel = self._services.engine.adopt(transport, self)
         self._services.row.add(Column.HANDSHAKES)
         self._session = session
-        settings = self._services.settings
-        first_look = min(settings.ping_interval, settings.progress_timeout / 2)
-        self._services.watch(self, self._heard + first_look)
+        self._life = Liveness(time.monotonic())
+        self._services.watch(self, self._life.first_look(self._services.settings))
         session.opened(channel, response)
         if self._closing_with is not None:
             self.close(*self._closing_with)
@@ -503,10 +445,18 @@ class Connection(asyncio.Protocol):
                     return None
                 self._close_at = now + self._services.settings.progress_timeout
             return self._close_at
-        if self._channel is None:
+        if self._life is None or self._channel is None:
             self._time_out_request(transport)
             return self._close_at or None
-        return self._check_open(self._channel, now)
+        due, again = self._life.look(self._channel, now, self._services.settings)
+        if due is Due.PING:
+            self._frames().send_ping(b"")
+            self._flush()
+        elif due is not Due.NOTHING:
+            log.debug("%s is %s", self, due.name.lower())
+            self._services.row.add(_GIVEN_UP[due])
+            self.abort()
+        return again
 
     def _took_some(self) -> bool:
         """Whether the reader of a page, slow as it may be, went on since the last look."""
@@ -515,42 +465,9 @@ class Connection(asyncio.Protocol):
         return self._unsent < before
 
     def _time_out_request(self, transport: asyncio.Transport) -> None:
-        if not self._header_bytes:
+        if self._header is None:
             # Browsers open connections ahead of need and leave them; nothing is wrong.
             transport.close()
             return
         self._services.row.add(Column.REFUSED_REQUEST)
         self._respond(text_response(408, "the request did not arrive in time"))
-
-    def _check_open(self, channel: Channel, now: float) -> float:
-        settings = self._services.settings
-        was_idle, self._was_idle = self._was_idle, channel.idle
-        progress = 0 if channel.idle else channel.progress()
-        if channel.idle or was_idle or progress != self._progress:
-            self._progress_at = now
-        self._progress = progress
-        if now - self._progress_at >= settings.progress_timeout:
-            log.debug("%s makes no progress", self)
-            self._services.row.add(Column.CLOSED_STALLED)
-            self.abort()
-            return now + settings.close_timeout
-        if not channel.idle:
-            # Pings would queue behind the frame; its progress is the sign of life.
-            return now + settings.progress_timeout / 2
-        # Who becomes busy meanwhile says nothing: look again in time for its deadline.
-        return min(self._check_silence(now), now + settings.progress_timeout / 2)
-
-    def _check_silence(self, now: float) -> float:
-        settings = self._services.settings
-        if self._pinged_at > self._heard:
-            if now - self._pinged_at >= settings.ping_timeout:
-                log.debug("%s is silent", self)
-                self._services.row.add(Column.CLOSED_SILENT)
-                self.abort()
-            return self._pinged_at + settings.ping_timeout
-        if now - self._heard >= settings.ping_interval:
-            self._pinged_at = now
-            self._frames().send_ping(b"")
-            self._flush()
-            return now + settings.ping_timeout
-        return self._heard + settings.ping_interval

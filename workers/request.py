@@ -8,7 +8,9 @@ from typing import Final
 
 from websockets.http11 import Request
 
-__all__ = ["HttpRequest", "http_request"]
+__all__ = ["HttpRequest", "RequestHeader", "http_request"]
+
+_END: Final = b"\r\n\r\n"
 
 _CREDENTIALS: Final = ("authorization", "host", "origin")
 """Fields by which access is decided; there may be one of each."""
@@ -51,3 +53,26 @@ def http_request(request: Request) -> HttpRequest:
             headers.pop(name, None)
         headers["origin"] = "null"
     return HttpRequest(request.method, request.path, headers)
+
+
+class RequestHeader:
+    """Finds the end of a header that comes in pieces.
+
+    Attributes:
+        size: its bytes so far.
+    """
+
+    __slots__ = ("_last", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._last = b""
+
+    def take(self, data: bytes) -> int:
+        """Take the next piece; how many of its bytes belong to the header."""
+        seam = self._last + data
+        found = seam.find(_END)
+        length = len(data) if found < 0 else found + len(_END) - len(self._last)
+        self._last = seam[1 - len(_END) :]
+        self.size += length
+        return length

@@ -16,7 +16,7 @@ from websockets.http11 import Response
 
 from bus.errors import InvalidName
 from bus.names import check_stream
-from workers.connection import Connection, Session
+from workers.connection import Connection
 from workers.engines.interface import Channel
 from workers.errors import PeerError
 from workers.ingest import IngestSession
@@ -24,6 +24,7 @@ from workers.ports import ADMIN_PREFIX, Action, Authorizer, PageRequest, Pages, 
 from workers.request import HttpRequest
 from workers.responses import page_response, text_response
 from workers.services import StreamServices
+from workers.session import Session
 from workers.table import Column
 from workers.viewer_session import ViewerSession
 

@@ -28,7 +28,7 @@ from bus.doorbell import open_doorbell, open_ringer
 from bus.reclaim import reclaim
 from workers.acceptor import Acceptor
 from workers.certificate import Certificate, server_context
-from workers.connection import Connection, Services
+from workers.connection import Connection
 from workers.context import WorkerContext
 from workers.control import ControlPipe
 from workers.deadlines import TICK, Deadlines
@@ -36,6 +36,7 @@ from workers.engines.choose import choose_engine
 from workers.gate import GATE_TOKEN, BalanceGate
 from workers.router import StreamRouter
 from workers.services import StreamServices
+from workers.session import Services
 from workers.settings import ViewerSettings
 from workers.table import ENGINES, Column, WorkerState, WorkerTable
 from workers.tls import TlsLayer

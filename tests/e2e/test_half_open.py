@@ -91,15 +91,16 @@ def cable() -> Iterator[Cable]:
         _ip("netns", "del", name)
 
 
-async def _attend(client: RawClient, frames: list[int]) -> None:
+async def _attend(client: RawClient, frames: list[int], data: bytes) -> None:
     """Read all that comes and answer pings, as a browser does, until the connection ends."""
     reader = wire.MessageReader()
     with contextlib.suppress(OSError):
-        while data := await client.receive():
+        while data := data or await client.receive():
             for opcode, payload in reader.feed(data):
                 frames.append(len(payload))
                 if opcode == wire.PING:
                     await client.send(wire.frame(wire.PONG, payload))
+            data = b""
 
 
 def test_pulled_cable_is_noticed(
@@ -118,15 +119,15 @@ def test_pulled_cable_is_noticed(
         async with bystanders(relay, "cam0"), Crowd.of(1, relay.address, "far") as waiting:
             await waiting.arrive()
             [waiter] = waiting.viewers
-            clients = {}
+            clients, behind = {}, {}
             received: dict[str, list[int]] = {}
             for path in ("/view/nothing", "/view/cam0", "/publish/far?token=let-me-in"):
                 clients[path] = client = RawClient(cable.far_socket())
                 await asyncio.get_running_loop().sock_connect(client.sock, relay.address)
-                await client.open(path)
+                behind[path] = await client.open(path)
             await client.send(wire.message(**HELLO))
             attending = [
-                asyncio.create_task(_attend(client, received.setdefault(path, [])))
+                asyncio.create_task(_attend(client, received.setdefault(path, []), behind[path]))
                 for path, client in clients.items()
             ]
             await until(lambda: "hello" in waiter.checker.said, "the far publisher")

@@ -6,7 +6,7 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from workers.request import http_request
+from workers.request import RequestHeader, http_request
 
 
 def headers_of(*fields: tuple[str, str]) -> dict[str, str]:
@@ -39,3 +39,15 @@ def test_who_says_twice_who_it_is_says_nothing(name: str) -> None:
 )
 def test_upgrades(fields: list[tuple[str, str]], wanted: bool) -> None:
     assert http_request(Request("/", Headers(fields))).wants_upgrade is wanted
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 5, 40])
+def test_the_end_of_a_header_is_found_in_any_pieces(pieces: int) -> None:
+    whole = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    stream = whole + b"what follows\r\n\r\n"
+    header = RequestHeader()
+    for index in range(pieces):
+        header.take(stream[index * len(stream) // pieces : (index + 1) * len(stream) // pieces])
+        if header.size >= len(whole):
+            break
+    assert header.size == len(whole)
