@@ -224,8 +224,8 @@ async def refusal(proxy: Proxy) -> ConnectionClosed | None:
 
 def test_the_relays_close_comes_with_its_reason(proxy: Proxy) -> None:
     """And the headers tell the relay that the peer is somewhere else."""
-    # Caddy 2.6 now and then sends nothing on when a Close comes together with the upgrade. Its
-    # client must not wait for that in a thread, which cannot be called back.
+    # Not by the client that reads and writes in two threads: through Caddy it got no answer now
+    # and then, where a client of one thread always had one.
     answers = (asyncio.run(refusal(proxy)) for _ in range(6))
     ended = next(filter(None, answers))
     assert ended.rcvd is not None
