@@ -130,6 +130,8 @@ def proxy(
         port = free.getsockname()[1]
     relay = start_relay("--progress-timeout", "3600", "--user-timeout", "3600", workers=1)
     trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    # For a client of two threads; see `tests.e2e.test_tls`.
+    trust.maximum_version = ssl.TLSVersion.TLSv1_2
     # Programs that look for a home to keep things in get one of the test's own.
     env = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
     with (tmp_path / "proxy.log").open("wb") as log:
