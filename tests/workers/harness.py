@@ -200,7 +200,9 @@ class Worker:
     def memory(self) -> int:
         """Bytes of memory of its own, without the rings that it shares."""
         usage = self.usage.memory_info()
-        return int(usage.vms if WINDOWS else usage.rss - usage.shared)
+        if sys.platform == "win32":
+            return int(usage.vms)
+        return int(usage.rss - usage.shared)
 
     def cpu_seconds(self) -> float:
         """CPU time that it has used."""
