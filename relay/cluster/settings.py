@@ -48,11 +48,15 @@ def _without_secret(url: str) -> str:
 
 
 def _check_name(name: str) -> None:
+    try:
+        check_stream(name)
+    except InvalidName as exc:
+        raise ValueError(str(exc).replace("stream name", "name")) from None
+
+
+def _check_node(name: str) -> None:
     if name:
-        try:
-            check_stream(name)
-        except InvalidName as exc:
-            raise ValueError(str(exc).replace("stream name", "name")) from None
+        _check_name(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class ClusterSettings:
         "", "file with NATS credentials: a .creds file, an nkey seed, or user:password"
     )
     cluster_node: str = option(
-        "", "this relay's name in the cluster (default: the host's)", check=_check_name
+        "", "this relay's name in the cluster (default: the host's)", check=_check_node
     )
     cluster_name: str = option(
         "relay", "name of the cluster; relays of several can share NATS", check=_check_name
@@ -125,16 +129,18 @@ def tls_context(settings: ClusterSettings) -> ssl.SSLContext | None:
     asked = settings.cluster_ca or settings.cluster_cert or settings.cluster_key
     if not asked and not any(url.startswith("tls:") for url in settings.cluster.split(",")):
         return None
-    context = ssl.create_default_context()
-    path = settings.cluster_ca
+    if settings.cluster_key and not settings.cluster_cert:
+        raise ConfigError("--cluster-key needs the certificate that it belongs to: --cluster-cert")
+    used = f"--cluster-ca {settings.cluster_ca!r}"
     try:
-        if path:
-            context = ssl.create_default_context(cafile=path)
+        context = ssl.create_default_context(cafile=settings.cluster_ca or None)
         if settings.cluster_cert:
-            path = settings.cluster_cert
-            context.load_cert_chain(path, settings.cluster_key or None)
+            used = f"--cluster-cert {settings.cluster_cert!r}"
+            if settings.cluster_key:
+                used += f" with --cluster-key {settings.cluster_key!r}"
+            context.load_cert_chain(settings.cluster_cert, settings.cluster_key or None)
     except (OSError, ssl.SSLError) as exc:
-        raise ConfigError(f"TLS file {path!r} cannot be used: {exc.strerror or exc}") from None
+        raise ConfigError(f"{used} cannot be used: {exc.strerror or exc}") from None
     return context
 
 
@@ -156,10 +162,11 @@ def check_cluster(settings: ClusterSettings) -> None:
     Raises:
         ConfigError: a file or a package is missing.
     """
+    known = credentials(settings)
+    tls_context(settings)
     if not settings.cluster:
         return
     if importlib.util.find_spec("nats") is None:
         raise ConfigError("--cluster needs nats-py: pip install 'live-frame-relay[cluster]'")
-    if credentials(settings).get("nkeys_seed_str") and importlib.util.find_spec("nkeys") is None:
+    if known.get("nkeys_seed_str") and importlib.util.find_spec("nkeys") is None:
         raise ConfigError("an nkey needs the package nkeys: pip install nkeys")
-    tls_context(settings)

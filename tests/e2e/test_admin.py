@@ -161,6 +161,8 @@ def test_a_program_of_this_host_is_stopped(
 ) -> None:
     with Publisher("cam0", codec="mjpeg", instance=relay.instance) as publisher:
         publisher.write(b"picture")
+        while isinstance(msgpack.unpackb(crowd[0].recv()), dict):
+            pass
         assert ask(relay, "POST", "/api/admin/streams/cam0/stop")[0] == 202
         with pytest.raises(TakenOver):
             publisher.write(b"picture")

@@ -55,10 +55,13 @@ def _bad_values(option: Option) -> list[str]:
         return ["many", *(f"{bound:g}" for bound in bounds)]
     if option.choices:
         return ["bogus"]
-    if option.name.endswith(("_file", "_cert", "_key")):
+    if option.name.endswith(("_file", "_creds", "_ca", "_cert", "_key")):
         return ["/nowhere/to.be.found", "/"]
     return {
         "instance": ["../x", "", "x" * 65],
+        "cluster": ["http://nats.example:4222", "nats://"],
+        "cluster_name": ["", "../x", "x" * 65],
+        "cluster_node": ["../x", "x" * 65],
         "host": ["", "no such host", "256.0.0.1", "203.0.113.1", "x" * 300],
     }[option.name]
 

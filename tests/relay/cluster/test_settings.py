@@ -83,7 +83,7 @@ def test_missing_files_are_named() -> None:
     url = "nats://h:4222"
     with pytest.raises(ConfigError, match="--cluster-creds '/no/such' cannot be read"):
         check_cluster(ClusterSettings(cluster=url, cluster_creds="/no/such"))
-    with pytest.raises(ConfigError, match="TLS file '/no/such' cannot be used"):
+    with pytest.raises(ConfigError, match="--cluster-ca '/no/such' cannot be used"):
         check_cluster(ClusterSettings(cluster=url, cluster_ca="/no/such"))
 
 
