@@ -66,7 +66,7 @@ def _charts(samples: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Series]]:
     yield "Viewers", {"connected": of("connected"), "without a picture": of("frozen")}
     yield "Viewers of each worker", by_worker("viewers")
     yield "Processors used by each worker", by_worker("cpu")
-    yield "Memory of each worker, MiB", by_worker("rss", 1 / _MIB)
+    yield "Memory of each worker, with the rings it has read, MiB", by_worker("rss", 1 / _MIB)
     browsers = max((len(sample["browsers"]) for sample in samples), default=0)
     if browsers:
         yield (
