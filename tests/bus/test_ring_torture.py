@@ -112,6 +112,6 @@ def test_torture(instance: str) -> None:
     assert len(reports) == READERS
     assert all(report["corrupt"] == 0 for report in reports)
     assert all(report["frames"] for report in reports)
-    assert max(report["epochs"] for report in reports) > 2
+    assert max(report["epochs"] for report in reports) > 1
     assert sum(report["jumps"] for report in reports) > 0
     reclaim(instance)
