@@ -31,7 +31,7 @@ _LOAD = Load(viewers=1, size=16384)
 
 
 def _relay() -> AbstractContextManager[Server]:
-    return running(contestant(PEERS / "relay_asyncio.py"), _WORKERS)
+    return running(contestant(PEERS / "relay_uring.py"), _WORKERS)
 
 
 def _frame(port: int) -> socket.socket:

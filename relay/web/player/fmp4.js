@@ -145,8 +145,8 @@ function fullBox(type, version, flags, ...parts) {
   return box(type, u32((version << 24) | flags), ...parts);
 }
 
-/** @param {...(Uint8Array|number[])} parts */
-function join(...parts) {
+/** All parts in one piece. @param {...(Uint8Array|number[])} parts */
+export function join(...parts) {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -6,7 +6,7 @@
  */
 
 import { avcRecord, lengthPrefixed, nalUnits } from "./annexb.js";
-import { fragment, initSegment, isMuxable } from "./fmp4.js";
+import { fragment, initSegment, isMuxable, join } from "./fmp4.js";
 import { Timeline } from "./timeline.js";
 
 /**
@@ -78,9 +78,7 @@ export class MseBackend {
   decode(/** @type {Frame} */ frame) {
     const { codec, init } = this.#hello;
     let data = frame.data;
-    if (!codec.startsWith("avc")) {
-      this.#describe(init);
-    } else if (init?.length) {
+    if (init?.length || !codec.startsWith("avc")) {
       this.#describe(init);
     } else {
       const units = nalUnits(data);
@@ -131,14 +129,8 @@ export class MseBackend {
   /** One append for all that waits. */
   #feed() {
     if (!this.#buffer || this.#buffer.updating || !this.#waiting.length) return;
-    const blob = this.#waiting;
+    const whole = join(...this.#waiting);
     this.#waiting = [];
-    const whole = new Uint8Array(blob.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of blob) {
-      whole.set(part, at);
-      at += part.length;
-    }
     try {
       this.#buffer.appendBuffer(whole);
     } catch (error) {
@@ -182,13 +174,10 @@ export class MseBackend {
 
   /** The frame of that time, give or take what rounding does; older ones are forgotten. */
   #frameAt(/** @type {number} */ time) {
-    let found = null;
-    for (const [at, frame] of this.#inside) {
-      if (at > time + 1) continue;
-      if (!found || at > found.at) found = { at, frame };
-    }
-    for (const at of this.#inside.keys()) if (found && at <= found.at) this.#inside.delete(at);
-    return found?.frame;
+    const shown = Math.max(...[...this.#inside.keys()].filter((at) => at <= time + 1));
+    const frame = this.#inside.get(shown);
+    for (const at of this.#inside.keys()) if (at <= shown) this.#inside.delete(at);
+    return frame;
   }
 
   #fail(/** @type {string} */ reason) {
