@@ -1,4 +1,4 @@
-"""One TCP connection: bytes in and out of websockets' Sans-I/O `ServerProtocol`.
+"""One TCP connection: a request and its answer, or a handshake and what follows it.
 
 What a connection is for (a page, a viewer, a publisher) is decided by its `Router` when the
 request's header is complete; from then on its `Session` gets the messages. Closing is here,
@@ -19,37 +19,30 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final, cast
 
-from websockets.exceptions import InvalidMessage
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
-from websockets.protocol import SEND_EOF, Protocol, Side, State
-from websockets.server import ServerProtocol
+from websockets.frames import CloseCode
+from websockets.http11 import Response
 
 from workers.acceptor import LINGER_RESET
 from workers.engines.asyncio_engine import transport_channel
 from workers.engines.interface import Channel
-from workers.errors import PeerError, close_reason
+from workers.errors import PeerError
 from workers.handshake import plain_handshake
 from workers.liveness import Due, Liveness
-from workers.request import HttpRequest, RequestHeader, http_request
+from workers.request import HttpRequest, http_request
+from workers.request_reader import RequestReader
 from workers.responses import text_response
 from workers.session import Services, Session
 from workers.table import Column
 from workers.viewer_id import ViewerId
+from workers.websocket import WebSocket
 
 __all__ = ["Connection"]
 
 log = logging.getLogger(__name__)
-# One line per connection from the library would drown the worker's own.
-_quiet = logging.getLogger("workers.websocket")
-_quiet.setLevel(logging.CRITICAL)
-
-_EMPTY_CLOSE: Final = b"\x88\x00"
-_CLOSE_1000: Final = b"\x88\x02\x03\xe8"
-_HEADER_LIMIT: Final = 16_384
-"""Bytes of a request's header; as generous as nginx's and Apache's defaults together."""
 _GIVEN_UP: Final = {Due.STALLED: Column.CLOSED_STALLED, Due.SILENT: Column.CLOSED_SILENT}
 _LAST_REQUEST: Final = 1.0
 """Seconds in which a request must come on a connection that is to be closed."""
@@ -70,10 +63,9 @@ class Connection(asyncio.Protocol):
         "_channel",
         "_close_at",
         "_closing_with",
-        "_header",
+        "_frames",
         "_life",
-        "_parts",
-        "_protocol",
+        "_reader",
         "_services",
         "_session",
         "_transport",
@@ -88,17 +80,14 @@ class Connection(asyncio.Protocol):
         self.address = address
         self.surplus = surplus
         self.role: tuple[str, str, int] | None = None
-        # None before the first bytes; and after a plain handshake, until a frame comes or goes.
-        self._protocol: Protocol | None = None
+        # Of a request that is no plain handshake.
+        self._reader: RequestReader | None = None
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._channel: Channel | None = None
-        # One buffer: a list would let tiny fragments cost more than their bytes.
-        self._parts: bytearray | None = None
-        # Of a request that is no plain handshake.
-        self._header: RequestHeader | None = None
-        # Of an open WebSocket connection.
+        # Of a WebSocket connection; frames only when the first comes or goes.
         self._life: Liveness | None = None
+        self._frames: WebSocket | None = None
         self._unsent = 0
         # For who asks for a WebSocket after `close`.
         self._closing_with: tuple[CloseCode, str] | None = None
@@ -119,17 +108,14 @@ class Connection(asyncio.Protocol):
         return fields
 
     @property
-    def _state(self) -> State:
-        if self._protocol is not None:
-            return self._protocol.state
-        return State.CONNECTING if self._channel is None else State.OPEN
+    def _open(self) -> bool:
+        """Whether it is a WebSocket connection on which nobody has begun to close."""
+        return self._life is not None and (self._frames is None or self._frames.open)
 
-    def _frames(self) -> Protocol:
-        """The library's protocol, for what comes and goes after a plain handshake."""
-        if self._protocol is None:
-            limit = self._services.limits.max_viewer_message
-            self._protocol = Protocol(Side.SERVER, max_size=limit, logger=_quiet)
-        return self._protocol
+    def _websocket(self) -> WebSocket:
+        if self._frames is None:
+            self._frames = WebSocket(self._services.limits.max_viewer_message)
+        return self._frames
 
     # Called by the event loop.
 
@@ -143,49 +129,17 @@ class Connection(asyncio.Protocol):
         """Bytes from the peer, any number at a time."""
         if self._life is not None:
             self._life.heard = time.monotonic()
-        elif self._protocol is None:
-            handshake = plain_handshake(data)
-            if handshake is not None:
-                self._upgrade(*handshake)
-                return
-            limit = self._services.limits.max_viewer_message
-            self._protocol = ServerProtocol(max_size=limit, logger=_quiet)
-            self._header = RequestHeader()
-        protocol = self._frames()
-        if protocol.state is State.CONNECTING and not protocol.eof_sent:
-            data = self._receive_header(protocol, data)
-            if not data:
-                return
-        protocol.receive_data(data)
-        self._handle_events(protocol)
-
-    def _receive_header(self, protocol: Protocol, data: bytes) -> bytes:
-        """Take the request's header; what follows it has to wait until it is answered.
-
-        The parser would answer frames that a peer sends too early ahead of the handshake,
-        and take a second request for a broken frame.
-
-        Returns:
-            What follows.
-        """
-        assert self._header is not None
-        length = self._header.take(data)
-        if self._header.size > _HEADER_LIMIT:
-            self._services.row.add(Column.REFUSED_REQUEST)
-            self._respond(text_response(431, "the request's header is too large"))
-            return b""
-        protocol.receive_data(data[:length])
-        self._handle_events(protocol)
-        return data[length:]
+            self._receive_messages(data)
+        elif not self._close_at:
+            self._receive_request(data)
 
     def eof_received(self) -> bool:
         """The peer finished. True keeps our side open until what we owe is written."""
-        protocol = self._protocol if self._channel is None else self._frames()
-        if protocol is not None and not protocol.eof_sent:
-            protocol.receive_eof()
-            self._handle_events(protocol)
         if self._channel is None:
             return False
+        if self._life is not None:
+            self._websocket().receive_eof()
+            self._flush()
         self._channel.close()
         return True
 
@@ -200,9 +154,9 @@ class Connection(asyncio.Protocol):
         if self._channel is not None:
             self._channel.release()
         self._services.closed(self)
-        if self._protocol is not None:
-            # It and its generator refer to each other: without this they are garbage to look for.
-            self._protocol.parser.close()
+        if self._frames is not None:
+            self._frames.release()
+        self._end_request()
         self._transport = self._channel = None
 
     def pause_writing(self) -> None:
@@ -215,107 +169,41 @@ class Connection(asyncio.Protocol):
         if self._channel is not None:
             self._channel.resume_writing()
 
-    # Bytes to events to bytes.
-
-    def _handle_events(self, protocol: Protocol) -> None:
-        try:
-            for event in protocol.events_received():
-                if isinstance(event, Request):
-                    self._request(event)
-                elif isinstance(event, Frame):
-                    self._frame(event)
-        except PeerError as error:
-            self.refuse(error)
-        self._flush()
-        self._stop_flood()
-
-    def _flush(self) -> None:
-        """Write what the protocol has to say."""
-        protocol, transport = self._protocol, self._transport
-        if protocol is None:
-            return
-        for data in protocol.data_to_send():
-            if transport is None or transport.is_closing():
-                continue
-            if data == SEND_EOF:
-                self._finish(protocol, transport)
-            elif data == _EMPTY_CLOSE:
-                self._write(transport, _CLOSE_1000)
-            else:
-                self._write(transport, data)
-
-    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
-        if self._channel is not None:
-            self._channel.control(data)
-        else:
-            transport.write(data)
-
-    def _stop_flood(self) -> None:
-        """Cut off a peer that asks for answers, of whatever kind, and reads none."""
-        channel, transport = self._channel, self._transport
-        if channel is None or transport is None or channel.idle or transport.is_closing():
-            return
-        if self._close_at:
-            return
-        if channel.unsent() > self._services.limits.max_publish_message + _CONTROL_BACKLOG:
-            log.debug("%s asks for answers and reads none", self)
-            self._services.row.add(Column.REFUSED_PROTOCOL)
-            self.abort()
-
-    def _finish(self, protocol: Protocol, transport: asyncio.Transport) -> None:
-        """FIN, and a deadline for the peer's."""
-        settings = self._services.settings
-        invalid = protocol.handshake_exc
-        if invalid is not None and not protocol.reader.eof:
-            self._services.row.add(Column.REFUSED_REQUEST)
-            if isinstance(invalid, InvalidMessage):
-                # websockets just hangs up on what is no HTTP request; a person may want to know.
-                line = text_response(400, "this is not a valid HTTP GET request")
-                transport.write(line.serialize())
-        self._count_protocol_error(protocol.parser_exc)
-        answered = protocol.state is State.CONNECTING
-        if self._channel is None:
-            self._channel = transport_channel(transport, self)
-        self._channel.finish()
-        self._unsent = self._channel.unsent()
-        self._begin_close(settings.progress_timeout if answered else settings.close_timeout)
-
-    def _count_protocol_error(self, error: Exception | None) -> None:
-        if error is not None and not isinstance(error, EOFError):
-            self._services.row.add(Column.REFUSED_PROTOCOL)
-            log.debug("%s broke the protocol: %s", self, error)
-
-    def _begin_close(self, timeout: float) -> None:
-        self._end_session()
-        if not self._close_at:
-            self._close_at = time.monotonic() + timeout
-            self._services.watch(self, self._close_at)
-
     # Requests.
 
-    def _upgrade(self, request: HttpRequest, response: bytes) -> None:
-        """Accept a plain handshake, unless the router has another answer."""
+    def _receive_request(self, data: bytes) -> None:
+        if self._reader is None:
+            handshake = plain_handshake(data)
+            if handshake is not None:
+                request, response = handshake
+                self._answer(request, lambda: response)
+                return
+            self._reader = RequestReader()
+        reader = self._reader
+        found, rest = reader.take(data)
+        if isinstance(found, bytes):
+            self._refuse_request(found)
+        elif found is not None:
+            self._answer(http_request(found), lambda: reader.accept(found))
+        if rest:
+            self.data_received(rest)
+
+    def _answer(self, request: HttpRequest, accept: Callable[[], Response | bytes]) -> None:
+        """Give a request what the router has for it; ``accept`` is for a WebSocket session."""
         outcome = self._services.router.route(self, request)
         if isinstance(outcome, Response):
-            self._respond(outcome)
-        else:
-            self._open(outcome, response)
-
-    def _request(self, request: Request) -> None:
-        outcome = self._services.router.route(self, http_request(request))
-        if isinstance(outcome, Response):
-            self._respond(outcome)
+            self._respond(outcome.serialize())
             return
-        protocol = self._protocol
-        assert isinstance(protocol, ServerProtocol)
-        response = protocol.accept(request)
-        protocol.send_response(response)
-        if response.status_code == 101:
-            self._open(outcome, b"".join(protocol.data_to_send()))
+        response = accept()
+        if isinstance(response, bytes):
+            self._upgrade(outcome, response)
+        elif response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._upgrade(outcome, response.serialize())
         else:
-            self._flush()
+            self._refuse_request(response.serialize())
 
-    def _open(self, session: Session, response: bytes) -> None:
+    def _upgrade(self, session: Session, response: bytes) -> None:
+        self._end_request()
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -329,43 +217,70 @@ class Connection(asyncio.Protocol):
         if self._closing_with is not None:
             self.close(*self._closing_with)
 
-    def _respond(self, response: Response) -> None:
+    def _refuse_request(self, response: bytes) -> None:
+        self._services.row.add(Column.REFUSED_REQUEST)
+        self._respond(response)
+
+    def _respond(self, response: bytes) -> None:
+        """Answer with a page, and finish."""
+        self._end_request()
         self._services.row.add(Column.HTTP_REQUESTS)
-        protocol = self._protocol
-        if protocol is None:
-            protocol = self._protocol = ServerProtocol(logger=_quiet)
-        assert isinstance(protocol, ServerProtocol)
-        if self._transport is not None and self._channel is None:
-            # A page is no fan-out: whatever the engine, the transport sends it.
-            self._channel = transport_channel(self._transport, self)
-        protocol.send_response(response)
-        self._flush()
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        # A page is no fan-out: whatever the engine, the transport sends it.
+        channel = self._channel = transport_channel(transport, self)
+        channel.control(response)
+        self._finish(channel, self._services.settings.progress_timeout)
+
+    def _end_request(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     # Messages.
 
-    def _frame(self, frame: Frame) -> None:
-        # Also what came just before the peer's Close, in the same read.
-        if self._session is None:
+    def _receive_messages(self, data: bytes) -> None:
+        try:
+            for message in self._websocket().receive(data):
+                # None from the first Close on.
+                if self._session is not None:
+                    self._session.message(message)
+        except PeerError as error:
+            if self._session is not None:
+                self.refuse(error)
+        self._flush()
+        self._stop_flood()
+
+    def _flush(self) -> None:
+        """Write what the protocol has to say."""
+        frames, channel, transport = self._websocket(), self._channel, self._transport
+        for data in frames.to_send():
+            if channel is None or transport is None or transport.is_closing():
+                continue
+            if data:
+                channel.control(data)
+                continue
+            if frames.error is not None:
+                self._services.row.add(Column.REFUSED_PROTOCOL)
+                log.debug("%s broke the protocol: %s", self, frames.error)
+            self._finish(channel, self._services.settings.close_timeout)
+
+    def _stop_flood(self) -> None:
+        """Cut off a peer that asks for answers, of whatever kind, and reads none."""
+        channel, transport = self._channel, self._transport
+        if channel is None or transport is None or channel.idle or transport.is_closing():
             return
-        if frame.opcode is Opcode.TEXT:
-            raise PeerError(
-                CloseCode.UNSUPPORTED_DATA,
-                "messages here are binary: msgpack, not text",
-                Column.REFUSED_PROTOCOL,
-            )
-        if frame.opcode is Opcode.BINARY and frame.fin:
-            self._session.message(bytes(frame.data))
-        elif frame.opcode is Opcode.BINARY:
-            self._parts = bytearray(frame.data)
-        elif frame.opcode is Opcode.CONT and self._parts is not None:
-            self._parts += frame.data
-            if frame.fin:
-                message, self._parts = bytes(self._parts), None
-                self._session.message(message)
+        if self._close_at:
+            return
+        if channel.unsent() > self._services.limits.max_publish_message + _CONTROL_BACKLOG:
+            log.debug("%s asks for answers and reads none", self)
+            self._services.row.add(Column.REFUSED_PROTOCOL)
+            self.abort()
 
     def channel_idle(self) -> None:
         """The engine can take the next frame."""
-        if self._session is not None and self._state is State.OPEN:
+        if self._session is not None and self._open:
             self._session.channel_idle()
 
     def channel_behind(self) -> None:
@@ -382,7 +297,7 @@ class Connection(asyncio.Protocol):
 
     def accept_messages_of(self, size: int) -> None:
         """Allow messages of up to ``size`` bytes from now on."""
-        self._frames().max_message_size = size
+        self._websocket().allow(size)
 
     # Closing.
 
@@ -401,14 +316,12 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._state is State.OPEN:
-            self._frames().send_close(code, close_reason(reason))
+        if self._open:
+            self._websocket().close(code, reason)
             # Before the peer knows: a publisher that comes back at once finds its stream free.
             self._begin_close(self._services.settings.close_timeout)
             self._flush()
-        elif self._protocol is None or (
-            self._state is State.CONNECTING and not self._protocol.eof_sent
-        ):
+        elif self._life is None and not self._close_at:
             self._closing_with = (code, reason)
             self._services.watch(self, time.monotonic() + _LAST_REQUEST)
 
@@ -425,6 +338,18 @@ class Connection(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
         transport.abort()
 
+    def _finish(self, channel: Channel, timeout: float) -> None:
+        """FIN, and a deadline for the peer's."""
+        channel.finish()
+        self._unsent = channel.unsent()
+        self._begin_close(timeout)
+
+    def _begin_close(self, timeout: float) -> None:
+        self._end_session()
+        if not self._close_at:
+            self._close_at = time.monotonic() + timeout
+            self._services.watch(self, self._close_at)
+
     def _end_session(self) -> None:
         """From the first Close on, the connection gets and gives nothing but its end."""
         session, self._session = self._session, None
@@ -440,7 +365,7 @@ class Connection(asyncio.Protocol):
             return None
         if self._close_at:
             if now >= self._close_at:
-                if self._state is not State.CONNECTING or not self._took_some():
+                if self._life is not None or not self._took_some():
                     self.abort()
                     return None
                 self._close_at = now + self._services.settings.progress_timeout
@@ -450,7 +375,7 @@ class Connection(asyncio.Protocol):
             return self._close_at or None
         due, again = self._life.look(self._channel, now, self._services.settings)
         if due is Due.PING:
-            self._frames().send_ping(b"")
+            self._websocket().ping()
             self._flush()
         elif due is not Due.NOTHING:
             log.debug("%s is %s", self, due.name.lower())
@@ -465,9 +390,8 @@ class Connection(asyncio.Protocol):
         return self._unsent < before
 
     def _time_out_request(self, transport: asyncio.Transport) -> None:
-        if self._header is None:
+        if self._reader is None:
             # Browsers open connections ahead of need and leave them; nothing is wrong.
             transport.close()
             return
-        self._services.row.add(Column.REFUSED_REQUEST)
-        self._respond(text_response(408, "the request did not arrive in time"))
+        self._refuse_request(text_response(408, "the request did not arrive in time").serialize())
