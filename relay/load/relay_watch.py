@@ -8,6 +8,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any, Final
 
 from relay.load.host import RelayProcesses
@@ -65,9 +66,21 @@ class RelayWatch:
     def _ask(self, name: str, needed: set[str]) -> tuple[list[dict[str, Any]], str]:
         request = urllib.request.Request(self._target.api_url(name), headers=self._headers)
         try:
-            with urllib.request.urlopen(request, timeout=_ASK_LIMIT) as answer:
-                body = json.load(answer)
+            body = _fetch(request)
             rows: list[dict[str, Any]] = body[name]
             return [row for row in rows if needed <= row.keys()], str(body.get("engine", ""))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
             return [], ""
+
+
+def _fetch(request: urllib.request.Request) -> Any:
+    try:
+        return _fetch_once(request)
+    except (ConnectionError, HTTPException):
+        # The worker that was asked died of something else; the next one answers.
+        return _fetch_once(request)
+
+
+def _fetch_once(request: urllib.request.Request) -> Any:
+    with urllib.request.urlopen(request, timeout=_ASK_LIMIT) as answer:
+        return json.load(answer)
