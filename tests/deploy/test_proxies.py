@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import socket
 import ssl
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +21,18 @@ from websockets.sync.client import ClientConnection, connect
 
 from bus import Publisher
 from bus.frame import decode
+from tests.cluster.nats_server import free_port
 from tests.deploy.files import adapted, program, run
 from tests.e2e.conftest import StartRelay
 from tests.e2e.relay_process import RelayProcess
 from tests.e2e.waiting import wait_until
 from workers.table import Column
 
+OPERATOR = "127.0.0.1"
+"""The address that these tests let in where a proxy lets its own host in..."""
+STRANGER = "127.0.0.2"
+"""...and one of the public."""
+PRIVATE = ("/metrics", "/api/workers", "/api/viewers", "/api/admin/reload")
 STALLED = 8 * 1024 * 1024
 """Bytes that a stalled viewer may cost along the way; a proxy that buffers takes all."""
 
@@ -45,15 +50,18 @@ class Proxy:
         client: ClientConnection = connect(url, ssl=self.trust, compression=None, max_size=None)
         return client
 
-    def status(self, path: str) -> int:
+    def status(self, path: str, method: str = "GET", source: str = OPERATOR) -> int:
+        """Of the answer; 0 when there is none."""
+        client = http.client.HTTPSConnection(
+            "localhost", self.port, timeout=30, source_address=(source, 0), context=self.trust
+        )
         try:
-            url = f"https://localhost:{self.port}{path}"
-            with urllib.request.urlopen(url, context=self.trust, timeout=30) as response:
-                return int(response.status)
-        except urllib.error.HTTPError as exc:
-            return exc.code
+            client.request(method, path)
+            return client.getresponse().status
         except OSError:
             return 0
+        finally:
+            client.close()
 
 
 def _nginx(folder: Path, port: int, upstream: int) -> list[str]:
@@ -89,6 +97,7 @@ def _haproxy(folder: Path, port: int, upstream: int) -> list[str]:
             "bind :443": f"bind 127.0.0.1:{port}",
             "/etc/haproxy/relay.pem": f"{folder}/both.pem",
             "127.0.0.1:8765": f"127.0.0.1:{upstream}",
+            "src 127.0.0.0/8": f"src {OPERATOR}",
         },
     )
     (folder / "haproxy.cfg").write_text(text)
@@ -102,6 +111,7 @@ def _caddy(folder: Path, port: int, upstream: int) -> list[str]:
         {
             "relay.example {": f"https://localhost:{port} {{\n{certificate}",
             "127.0.0.1:8765": f"127.0.0.1:{upstream}",
+            "remote_ip 127.0.0.0/8": f"remote_ip {OPERATOR}",
         },
     )
     (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https off\n}\n" + text)
@@ -126,9 +136,13 @@ def proxy(
         *("-keyout", "key.pem", "-out", "cert.pem"),
         cwd=tmp_path,
     )
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    relay = start_relay("--progress-timeout", "3600", "--user-timeout", "3600", workers=1)
+    port = free_port()
+    (tmp_path / "admin.token").write_text("admin-secret")
+    relay = start_relay(
+        *("--progress-timeout", "3600", "--user-timeout", "3600"),
+        *("--admin-token-file", str(tmp_path / "admin.token")),
+        workers=1,
+    )
     trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
     # For a client of two threads; see `tests.e2e.test_tls`.
     trust.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -248,3 +262,31 @@ def test_a_restart_is_told_to_viewers(proxy: Proxy) -> None:
 def test_pages_are_served(proxy: Proxy) -> None:
     assert proxy.status("/") == 200
     assert proxy.status("/player.js") == 200
+
+
+def spellings(path: str) -> set[str]:
+    """Ways to write a path that a server may take for the same one."""
+    first, _, rest = path[1:].partition("/")
+    return {
+        f"{path}?x=1",
+        f"/%{ord(first[0]):02x}{path[2:]}",
+        path[:-1] + f"%{ord(path[-1]):02X}",
+        f"/%2e/{path[1:]}",
+        f"/player.js/../{path[1:]}",
+        f"//{path[1:]}",
+        f"/{first}//{rest}" if rest else f"{path}/",
+        path.replace("/api/", "/api%2f"),
+        path.upper(),
+    }
+
+
+def test_what_is_for_operators_is_denied_to_the_public(proxy: Proxy) -> None:
+    """However it is written; the proxy's own host gets the relay's answer."""
+    for path in PRIVATE:
+        method = "POST" if path.startswith("/api/admin/") else "GET"
+        # 401: the relay wants its token.
+        assert proxy.status(path, method) in (200, 401)
+        assert proxy.status(path, method, STRANGER) == 403
+        for each in spellings(path):
+            assert proxy.status(each, method, STRANGER) in (301, 308, 400, 403, 404, 405), each
+    assert proxy.status("/api/streams", source=STRANGER) == 200
