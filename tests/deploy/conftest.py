@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.e2e.conftest import start_relay
+from tests.e2e.conftest import publish, start_relay
 
-__all__ = ["start_relay"]
+__all__ = ["publish", "start_relay"]
