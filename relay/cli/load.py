@@ -14,7 +14,7 @@ from relay.load.host import conditions, is_this_host, network_gbps
 from relay.load.options import make_parser, make_plan
 from relay.load.progress import progress
 from relay.load.report import lines, report_json
-from relay.load.run import CannotPublish, run
+from relay.load.run import CannotStart, run
 from relay.load.scripts import find_limit, hold
 from relay.load.target import parse_target
 
@@ -39,15 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         render = _renderer() if args.html is not None else None
     except ValueError as exc:
         parser.error(str(exc))
-    host = conditions()
+    host, console = conditions(), Console()
     try:
-        with progress(Console()) as show:
+        with progress(console) as show:
             result = run(plan, find_limit if plan.most else hold, show)
-    except CannotPublish as exc:
-        print(f"relay-load: error: --publish: {exc}", file=sys.stderr)
+    except CannotStart as exc:
+        print(f"relay-load: error: {exc}", file=sys.stderr)
         return 1
     report = report_json(result, plan, host, network_gbps())
     print("\n".join(lines(report)))
+    style = "bold green" if report["passed"] else "bold red"
+    console.print(report["verdict"], style=style, highlight=False, markup=False, soft_wrap=True)
     try:
         if args.json is not None:
             args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

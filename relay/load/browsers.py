@@ -5,14 +5,16 @@ In a process of its own, because Playwright wants a thread for itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
 from relay.load.pipe import Pipe
 
@@ -51,26 +53,40 @@ def browsers_main(executable: str, urls: Sequence[str], pipe: Pipe) -> None:
     Args:
         executable: of Chromium.
         urls: one for each page.
-        pipe: takes, once a second, what each page's player says.
+        pipe: takes, once a second, what each page's player says; or, in words, why it cannot.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        # Ctrl-C is for the command, not for Chromium and what drives it: they end at its word.
+        os.setsid()
     # Chromium's own sandbox does not work for root.
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     flags = [*_FLAGS, *["--no-sandbox"] * root]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=flags)
-        pages = [browser.new_page() for _ in urls]
-        for page, url in zip(pages, urls, strict=True):
-            page.goto(url, wait_until="commit")
+    with sync_playwright() as playwright, contextlib.suppress(OSError):
+        try:
+            browser = playwright.chromium.launch(executable_path=executable, args=flags)
+            pages = [browser.new_page() for _ in urls]
+            for page, url in zip(pages, urls, strict=True):
+                page.goto(url, wait_until="commit")
+        except Error as exc:
+            pipe.send(_words(exc, urls))
+            return
         while not pipe.poll(_LOOK):
-            found: list[dict[str, Any] | None] = []
-            for page in pages:
-                try:
-                    found.append(page.evaluate(_STATS))
-                except Error:
-                    found.append(None)
-            try:
-                pipe.send(found)
-            except OSError:
-                break
+            pipe.send([_stats(page) for page in pages])
         browser.close()
+
+
+def _stats(page: Page) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] | None = page.evaluate(_STATS)
+    except Error:
+        return None
+    return found
+
+
+def _words(exc: Error, urls: Sequence[str]) -> str:
+    """The first line of a long account, without a token."""
+    line = exc.message.partition("\n")[0]
+    for url in urls:
+        line = line.replace(url, url.partition("?")[0])
+    return line

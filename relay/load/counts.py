@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from relay.load.histogram import Histogram
 
-__all__ = ["Counts", "Outage", "SwarmReport"]
+__all__ = ["NO_ANSWER", "NO_DESCRIPTOR", "NO_PORT", "Counts", "Outage", "SwarmReport"]
+
+NO_DESCRIPTOR: Final = "this host has no descriptor left for it"
+NO_PORT: Final = "this host has no port left for it"
+NO_ANSWER: Final = "no answer to the handshake in time"
+"""Reasons for which a connection was not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,9 @@ class SwarmReport:
         outages: that ended since the last report.
         lag: seconds by which the process was late, at worst, since the last report.
         cpu: seconds of processor time that it has used.
-        descriptors: open files, and how many it may have.
     """
 
     kinds: Mapping[str, Counts]
     outages: list[Outage]
     lag: float
     cpu: float
-    descriptors: tuple[int, int]

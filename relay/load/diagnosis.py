@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from relay.load.counts import NO_ANSWER, NO_DESCRIPTOR, NO_PORT
 from relay.load.samples import Sample
 
 __all__ = ["Diagnosis", "diagnose"]
 
 _BUSY: Final = 0.9
 _LATE: Final = 0.25
+_IDLE: Final = 0.5
+_PROMPT_MS: Final = 250.0
 _IN_ITS_WORDS: Final = ("refused: 1008", "refused: 1013", "refused: HTTP")
-_NO_DESCRIPTOR: Final = "this host has no descriptor left"
-_NO_PORT: Final = "this host has no port left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Diagnosis:
 
     Attributes:
         resource: in words; empty: nothing did, as far as can be told from here.
-        generator: whether it is the generator's, so that the relay may hold more.
+        generator: whether it is not the relay's, so that the relay may hold more.
     """
 
     resource: str
@@ -41,6 +42,7 @@ def diagnose(
     *,
     local: bool,
     died: int = 0,
+    skipped: int = 0,
     network_gbps: float = 0.0,
 ) -> Diagnosis:
     """Tell which resource ran out.
@@ -50,6 +52,7 @@ def diagnose(
         reasons: of what went wrong in it, in words.
         local: whether relay and generator share a host.
         died: processes of the generator that ended by themselves.
+        skipped: frames that viewers who take all they are sent were not sent.
         network_gbps: speed of this host's network; 0: unknown.
     """
     said = {why: count for why, count in reasons.items() if why.startswith(_IN_ITS_WORDS)}
@@ -61,7 +64,11 @@ def diagnose(
         return Diagnosis(own, generator=True)
     if not samples:
         return Diagnosis("")
-    worker, share = _busiest_worker(samples)
+    if _accepts_nobody(samples, reasons):
+        return Diagnosis(
+            "relay descriptors: it takes no more connections, and serves those it has in time; "
+            "its log says more"
+        )
     host = _median([each.generator.host_cpu for each in samples])
     if local and host > _BUSY:
         used = _median([each.generator.cpu for each in samples])
@@ -71,23 +78,19 @@ def diagnose(
             f"{used:.1f} by synthetic viewers, the rest by browsers, publishers and others",
             generator=True,
         )
-    full = _full_descriptors(samples)
-    if full:
-        return Diagnosis(full)
+    worker, share = _busiest_worker(samples)
     if share > _BUSY:
         return Diagnosis(f"relay CPU: worker {worker} used {share:.0%} of a processor")
-    gbps = _median([each.gbps for each in samples])
-    if not local and network_gbps and gbps > _BUSY * network_gbps:
-        return Diagnosis(f"network: {gbps:.1f} of {network_gbps:g} Gbit/s", generator=True)
-    return Diagnosis("")
+    between = "" if local else _network(samples, skipped, network_gbps, share)
+    return Diagnosis(between, generator=bool(between))
 
 
 def _generator(samples: Sequence[Sample], reasons: Mapping[str, int], died: int) -> str:
     if died:
         return f"processes of the load generator: {died} of them died"
-    if any(_NO_DESCRIPTOR in why for why in reasons):
+    if any(NO_DESCRIPTOR in why for why in reasons):
         return "descriptors of the load generator; raise ulimit -n"
-    if any(_NO_PORT in why for why in reasons):
+    if any(NO_PORT in why for why in reasons):
         return "ports of the load generator's host"
     busiest = _median([each.generator.busiest for each in samples])
     if busiest > _BUSY:
@@ -104,6 +107,12 @@ def _generator(samples: Sequence[Sample], reasons: Mapping[str, int], died: int)
     return ""
 
 
+def _accepts_nobody(samples: Sequence[Sample], reasons: Mapping[str, int]) -> bool:
+    """Newcomers wait in the relay's backlog, who asks for its state too; others lack nothing."""
+    served = samples[-1].fps > 0 and not _late(samples)
+    return served and f"refused: {NO_ANSWER}" in reasons
+
+
 def _busiest_worker(samples: Sequence[Sample]) -> tuple[int, float]:
     slots = {row["slot"] for sample in samples for row in sample.workers}
     shares = {
@@ -115,12 +124,36 @@ def _busiest_worker(samples: Sequence[Sample]) -> tuple[int, float]:
     return max(shares.items(), key=lambda item: item[1], default=(-1, 0.0))
 
 
-def _full_descriptors(samples: Sequence[Sample]) -> str:
-    for row in samples[-1].workers:
-        used, limit = row.get("descriptors", 0), row.get("descriptor_limit", 0)
-        if limit and used > 0.95 * limit:
-            return f"relay descriptors: worker {row['slot']} has {used:,} of {limit:,} open"
+def _network(samples: Sequence[Sample], skipped: int, card_gbps: float, busiest: float) -> str:
+    """Between two hosts, of which neither lacks anything else."""
+    gbps = _median([each.gbps for each in samples])
+    if card_gbps and gbps > _BUSY * card_gbps:
+        return f"network: {gbps:.1f} of {card_gbps:g} Gbit/s"
+    by_network, by_worker = _skips(samples, "network"), _skips(samples, "worker")
+    # Skips that the relay puts down to sockets which took no more.
+    if skipped and by_network > by_worker:
+        return f"network: what is between the relay and here lets {gbps:.3g} Gbit/s through"
+    # Sockets hold a second or two before that.
+    known = all(each.workers for each in samples)
+    if known and busiest < _IDLE and not by_worker and _late(samples):
+        return (
+            f"network, probably: at {gbps:.3g} Gbit/s frames come late, and neither this host "
+            f"nor the relay is busy (its busiest worker uses {busiest:.0%} of a processor)"
+        )
     return ""
+
+
+def _late(samples: Sequence[Sample]) -> bool:
+    return _median([each.p95 or 0.0 for each in samples]) > _PROMPT_MS
+
+
+def _skips(samples: Sequence[Sample], cause: str) -> int:
+    """How many skips the relay counted in this time, of workers that lived all the while."""
+    first, last = (
+        {row["pid"]: row["skipped"][cause] for row in sample.workers if "skipped" in row}
+        for sample in (samples[0], samples[-1])
+    )
+    return sum(last[pid] - first[pid] for pid in first.keys() & last.keys())
 
 
 def _median(values: Sequence[float]) -> float:

@@ -7,7 +7,6 @@ import ipaddress
 import os
 import platform
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -46,7 +45,7 @@ class RelayProcesses:
         self._before: dict[int, tuple[float, float]] = {}
 
     def measure(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Rows of ``/api/workers`` with ``cpu``, ``rss`` and ``descriptors`` as measured here."""
+        """Rows of ``/api/workers`` with ``cpu`` and ``rss`` as measured here."""
         with contextlib.suppress(psutil.Error):
             found = [{**row, **self._look(row["pid"])} for row in rows]
             parents = {self._known[row["pid"]].ppid() for row in rows}
@@ -65,9 +64,6 @@ class RelayProcesses:
         found: dict[str, Any] = {"rss": process.memory_info().rss}
         if before is not None and now > before[0]:
             found["cpu"] = (used - before[1]) / (now - before[0])
-        if sys.platform == "linux":
-            found["descriptors"] = process.num_fds()
-            found["descriptor_limit"] = process.rlimit(psutil.RLIMIT_NOFILE)[0]
         return found
 
 

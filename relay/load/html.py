@@ -10,7 +10,7 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 
 from relay.load.plots import plots
-from relay.load.report import browser_line, paint_line
+from relay.load.report import browser_line, paint_line, ran_out
 from relay.load.thresholds import METRICS
 
 __all__ = ["report_html"]
@@ -74,15 +74,8 @@ def report_html(report: dict[str, Any]) -> str:
 
 
 def _verdict(report: dict[str, Any]) -> str:
-    limit = report["limit"]
-    if limit is not None:
-        words = f"Limit: {limit['words']}"
-    elif report["passed"]:
-        words = "Passed"
-    else:
-        words = "Failed: " + ", ".join(report["broken"])
     failed = "" if report["passed"] else " failed"
-    return f'<div class="verdict{failed}">{escape(words)}</div>'
+    return f'<div class="verdict{failed}">{escape(report["verdict"])}</div>'
 
 
 def _subtitle(report: dict[str, Any]) -> str:
@@ -97,9 +90,9 @@ def _subtitle(report: dict[str, Any]) -> str:
 
 
 def _notes(report: dict[str, Any]) -> Iterator[str]:
-    if report["generator_limited"]:
-        words = escape(report["generator_limited"])
-        yield f"<div class=note>The load generator was the limit: {words}.</div>"
+    words = ran_out(report)
+    if words and report["limit"] is None:
+        yield f"<div class=note>{escape(words[0].upper() + words[1:])}</div>"
     for each in report["incidents"]:
         yield f"<div class=incident>At {each['at']:.1f} s: {escape(each['words'])}</div>"
 

@@ -17,6 +17,9 @@ __all__ = ["plots"]
 _COLOURS: Final = ("#2f7de1", "#e08a00", "#d92d20", "#1f9d6b", "#8350d6", "#0e8f9c", "#7a6a53")
 _MARK: Final = "#d92d20"
 _MIB: Final = 1 << 20
+_NAMES_IN_A_ROW: Final = 6
+_MOST_NAMES: Final = 24
+"""Series above which their names would leave no room for their lines."""
 Series = dict[str, list[float | None]]
 
 
@@ -110,6 +113,8 @@ def _lines(
         _mark(plot, events, top)
     plot.add_layout(plot.legend[0], "above")
     plot.legend.orientation = "horizontal"
+    plot.legend.ncols = _NAMES_IN_A_ROW
+    plot.legend.visible = len(series) <= _MOST_NAMES
     plot.legend.click_policy = "hide"
     plot.legend.border_line_alpha = plot.legend.padding = plot.legend.margin = 0
     plot.legend.label_text_font_size = "12px"

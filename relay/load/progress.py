@@ -26,7 +26,17 @@ _EVENTS: Final = 4
 def progress(console: Console) -> Iterator[Callable[[Look], None]]:
     """What shows each look on a console."""
     if not console.is_terminal:
-        yield lambda look: print(plain_line(look), flush=True)
+        events = 0
+
+        def show(look: Look) -> None:
+            nonlocal events
+            found = look.result.timeline.events
+            for each in found[events:]:
+                print(f"{each.at:5.0f} s  {each.what}")
+            events = len(found)
+            print(plain_line(look), flush=True)
+
+        yield show
         return
     with Live(console=console, auto_refresh=False) as live:
         yield lambda look: live.update(view(look), refresh=True)

@@ -14,7 +14,7 @@ from relay.load.plan import Plan
 from relay.load.result import Limit, Result
 from relay.load.thresholds import METRICS
 
-__all__ = ["browser_line", "limit_line", "lines", "paint_line", "report_json"]
+__all__ = ["browser_line", "limit_line", "lines", "paint_line", "ran_out", "report_json"]
 
 
 def report_json(
@@ -27,30 +27,36 @@ def report_json(
         network_gbps: speed of this host's network; 0: unknown.
     """
     values = metrics(result.kinds, result.outages, result.paint_ms)
-    everybody = total(result.kinds)
+    everybody, watching = total(result.kinds), result.kinds.get(Kind.WATCHING)
     samples = result.timeline.samples
     found = diagnose(
         samples,
         everybody.reasons,
         local=plan.local,
         died=result.died,
+        skipped=watching.skipped if watching else 0,
         network_gbps=network_gbps,
     )
-    broken = [str(each) for each in plan.fail_if if each.broken_by(values)]
+    breaches = [each for each in plan.fail_if if each.broken_by(values)]
+    broken = [str(each) for each in breaches]
+    verdict = "Failed: " + ", ".join(each.breach(values) for each in breaches)
     if result.limit is not None:
         # Thresholds were for its levels, and breaking one was the aim.
         broken = [] if result.limit.best else ["no level held"]
+        verdict = f"Limit: {limit_line(result.limit)}"
+    elif not broken:
+        verdict = "Passed"
     happened = incidents(result.outages, result.started_us)
-    watching = result.kinds.get(Kind.WATCHING)
     return {
         "url": plan.target.shown,
         "viewers": plan.viewers,
         "interrupted": result.interrupted,
         "passed": not broken,
         "broken": broken,
+        "verdict": verdict,
         "metrics": values,
         "units": {name: unit for name, (unit, _) in METRICS.items()},
-        "generator_limited": found.resource if found.generator else "",
+        "diagnosis": asdict(found),
         "limit": _limit(result.limit),
         "kinds": {
             kind: {
@@ -79,31 +85,35 @@ def report_json(
 
 
 def _limit(limit: Limit | None) -> dict[str, Any] | None:
-    return None if limit is None else {**asdict(limit), "words": limit_line(limit)}
+    if limit is None:
+        return None
+    diagnosis = limit.culprit.diagnosis if limit.culprit else Diagnosis("")
+    return {**asdict(limit), "diagnosis": asdict(diagnosis)}
 
 
 def limit_line(limit: Limit) -> str:
     """What a search for the limit found, in a sentence."""
-    broke = [level.viewers for level in limit.levels if level.broken]
     end = "" if limit.complete else " (the search was ended early)"
     if not limit.levels:
         return "no level was measured"
-    if not broke:
+    if not limit.broken:
         return f"at least {limit.best:,} viewers: every level held, nothing ran out{end}"
-    why = _because(limit.diagnosis)
-    lowest = min(broke)
-    words = ", ".join(next(each.broken for each in limit.levels if each.viewers == lowest))
+    lowest, culprit = limit.broken[0], limit.culprit
+    broke = ", ".join(lowest.broken)
+    if culprit is None:
+        why = "nothing that can be seen from here ran out"
+    else:
+        why = culprit.diagnosis.resource
+        if culprit is not lowest:
+            why += f" (at {culprit.viewers:,})"
+    if culprit is not None and culprit.diagnosis.generator:
+        why = f"the relay is not to blame, what ran out: {why}"
+        best = f"at least {limit.best:,}"
+    else:
+        best = f"{limit.best:,}"
     if not limit.best:
-        return f"not even {lowest:,} viewers held: {words}; {why}{end}"
-    if limit.diagnosis.generator:
-        return f"at least {limit.best:,} viewers; at {lowest:,} {words}, but {why}{end}"
-    return f"{limit.best:,} viewers; at {lowest:,} {words}: {why}{end}"
-
-
-def _because(diagnosis: Diagnosis) -> str:
-    if diagnosis.generator:
-        return f"the relay is not to blame: what ran out were {diagnosis.resource}"
-    return diagnosis.resource or "nothing that can be seen from here ran out"
+        return f"not even {lowest.viewers:,} viewers held: {broke}; {why}{end}"
+    return f"{best} viewers; at {lowest.viewers:,} {broke}: {why}{end}"
 
 
 def _conditions(result: Result, plan: Plan) -> dict[str, str]:
@@ -131,6 +141,15 @@ def _conditions(result: Result, plan: Plan) -> dict[str, str]:
     }
 
 
+def ran_out(report: dict[str, Any]) -> str:
+    """What ran out, in a sentence; empty when nothing did."""
+    found = report["diagnosis"]
+    if not found["resource"]:
+        return ""
+    whose = "what ran out is not the relay's" if found["generator"] else "what ran out"
+    return f"{whose}: {found['resource']}"
+
+
 def paint_line(report: dict[str, Any]) -> str:
     """How long from capture to paint, in a few words; empty when no browser told."""
     values = report["paint_ms"]
@@ -155,7 +174,7 @@ def browser_line(stats: dict[str, Any] | None) -> str:
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """The report of `report_json` for a person."""
+    """The report of `report_json` for a person; the verdict is to follow."""
     found = []
     for name, value in report["metrics"].items():
         unit, meaning = METRICS[name]
@@ -173,17 +192,13 @@ def lines(report: dict[str, Any]) -> list[str]:
     found += [f"  {count:>6} x {reason}" for reason, count in report["reasons"].items()]
     found += [f"  at {each['at']:.0f} s: {each['what']}" for each in report["events"]]
     found += [f"  at {each['at']:.1f} s: {each['words']}" for each in report["incidents"]]
-    if report["generator_limited"]:
-        found.append(f"  the load generator was the limit: {report['generator_limited']}")
+    if ran_out(report) and report["limit"] is None:
+        found.append(f"  {ran_out(report)}")
     if paint_line(report):
         found.append(f"  browsers, {paint_line(report)}")
     found += [f"  browser {n}: {browser_line(each)}" for n, each in enumerate(report["browsers"])]
     if report["limit"] is not None:
         found += _levels(report["limit"]["levels"])
-        found.append(f"LIMIT: {report['limit']['words']}")
-    else:
-        broken = ", ".join(report["broken"])
-        found.append("PASSED" if report["passed"] else f"FAILED: {broken}")
     return [f"{report['url']}, {report['viewers']:,} viewers", *found]
 
 

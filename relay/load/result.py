@@ -43,14 +43,22 @@ class Limit:
     Attributes:
         best: viewers of the highest level that held.
         levels: in the order in which they were tried.
-        diagnosis: what ran out at the lowest level that broke.
         complete: whether the search came to its end.
     """
 
     best: int
     levels: Sequence[Level]
-    diagnosis: Diagnosis
     complete: bool
+
+    @property
+    def broken(self) -> list[Level]:
+        """Levels that did not hold, lowest first."""
+        return sorted((each for each in self.levels if each.broken), key=lambda each: each.viewers)
+
+    @property
+    def culprit(self) -> Level | None:
+        """The lowest level at which something ran out: just above the limit it may not show."""
+        return next((each for each in self.broken if each.diagnosis.resource), None)
 
 
 @dataclass

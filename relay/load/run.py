@@ -22,15 +22,15 @@ from relay.load.result import Result
 from relay.load.samples import Generator, Sample
 from relay.load.swarm import Crowd, SwarmSettings, swarm_main
 
-__all__ = ["CannotPublish", "Look", "Run", "run"]
+__all__ = ["CannotStart", "Look", "Run", "run"]
 
 _LOOK: Final = 1.0
 _PUBLISH_LIMIT: Final = 20.0
-_BROWSERS_LIMIT: Final = 30.0
+_BROWSERS_LIMIT: Final = 60.0
 
 
-class CannotPublish(Exception):
-    """Test streams are refused, or nobody takes them."""
+class CannotStart(Exception):
+    """Test streams are refused, or nobody takes them; or browsers show no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def run(plan: Plan, script: Callable[[Run], None], show: Show) -> Result:
         show: called about once a second.
 
     Raises:
-        CannotPublish: when test streams are asked for and cannot be published.
+        CannotStart: when test streams cannot be published, or browsers cannot be opened.
     """
     # Also where it was started with Ctrl-C ignored, as scripts start programs in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -115,7 +115,7 @@ class Run:
         """Start everything but viewers.
 
         Raises:
-            CannotPublish: see there.
+            CannotStart: see there.
         """
         plan = self.plan
         if plan.publish is not None:
@@ -153,8 +153,10 @@ class Run:
     def _await_browsers(self) -> None:
         """Until they speak: while they start, they would take time from everybody."""
         deadline, died = time.monotonic() + _BROWSERS_LIMIT, self.died
-        while not self.result.browsers and self.died == died and time.monotonic() < deadline:
+        while not self.result.browsers:
             self._hear(1.0)
+            if self.died > died or time.monotonic() > deadline:
+                raise CannotStart("--browsers: they do not open the pages of the relay")
 
     def _publish(self) -> None:
         plan, wanted = self.plan, self.plan.publish
@@ -167,9 +169,11 @@ class Run:
             self._hear(1.0)
             said = self._publishers
             if said is not None and said.failure:
-                raise CannotPublish(said.failure)
+                raise CannotStart(f"--publish: {said.failure}")
             if time.monotonic() > deadline or self._children.died:
-                raise CannotPublish(f"{plan.target.shown}: the relay does not take {wanted}")
+                raise CannotStart(
+                    f"--publish: {plan.target.shown}: the relay does not take {wanted}"
+                )
 
     def stop(self) -> None:
         """End everything; what viewers say at last counts."""
@@ -255,17 +259,11 @@ class Run:
             for pipe, report in self._latest.items()
         }
         self._cpu_before = {pipe: report.cpu for pipe, report in self._latest.items()}
-        descriptors = [
-            report.descriptors[0] / report.descriptors[1]
-            for report in self._latest.values()
-            if report.descriptors[1]
-        ]
         lag, self._lag = self._lag, 0.0
         return Generator(
             cpu=sum(used.values()) / passed,
             busiest=max(used.values(), default=0.0) / passed,
             lag=lag,
-            descriptors=max(descriptors, default=0.0),
             host_cpu=psutil.cpu_percent() / 100,
         )
 
@@ -283,6 +281,8 @@ class Run:
                 self._note_publishers(said)
             case list():
                 self.result.note_browsers(said)
+            case str():
+                raise CannotStart(f"--browsers: {said}")
 
     def _note_publishers(self, said: PublisherReport) -> None:
         before, self._publishers = self._publishers, said

@@ -33,14 +33,12 @@ class Generator:
         cpu: processors that its viewers' processes used.
         busiest: processors that the busiest of them used.
         lag: seconds by which one of them was late, at worst.
-        descriptors: largest share of its descriptors that one of them has open.
         host_cpu: share of all of this host's processors that was used, by anybody.
     """
 
     cpu: float = 0.0
     busiest: float = 0.0
     lag: float = 0.0
-    descriptors: float = 0.0
     host_cpu: float = 0.0
 
 

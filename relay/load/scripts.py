@@ -9,6 +9,7 @@ from relay.load.counts import Counts
 from relay.load.diagnosis import Diagnosis, diagnose
 from relay.load.host import network_gbps
 from relay.load.metrics import metrics, total
+from relay.load.mix import Kind
 from relay.load.result import Level, Limit
 from relay.load.run import Run
 from relay.load.search import LevelSearch
@@ -33,23 +34,20 @@ def find_limit(run: Run) -> None:
     plan = run.plan
     search = LevelSearch(plan.viewers, plan.most)
     levels: list[Level] = []
-    broke = Diagnosis("")
     crowd = 0
-    run.result.limit = Limit(0, levels, broke, complete=False)
+    run.result.limit = Limit(0, levels, complete=False)
     while (wanted := search.next) is not None and run.alive:
         run.phase = f"level {len(levels) + 1}: {wanted:,} viewers"
         level = _try(run, crowd, wanted)
         crowd = wanted
         levels.append(level)
-        if level.broken and (search.broke is None or wanted < search.broke):
-            broke = level.diagnosis
         search.note(wanted, held=not level.broken)
         run.result.timeline.note(
             run.result.timeline.samples[-1].at,
             f"{wanted:,} viewers: " + (", ".join(level.broken) or "held"),
         )
-        run.result.limit = Limit(search.best, levels, broke, complete=False)
-    run.result.limit = Limit(search.best, levels, broke, complete=True)
+        run.result.limit = Limit(search.best, levels, complete=False)
+    run.result.limit = Limit(search.best, levels, complete=True)
 
 
 def _try(run: Run, crowd: int, wanted: int) -> Level:
@@ -61,7 +59,7 @@ def _try(run: Run, crowd: int, wanted: int) -> Level:
     arrived = run.kinds
     over = max(0.5, (wanted - crowd) / _ARRIVALS)
     run.crowd(wanted, over)
-    run.watch_until(lambda: _present(run) >= wanted, over + _ARRIVAL_LIMIT)
+    run.watch_until(lambda: _answered(run, arrived) >= wanted, over + _ARRIVAL_LIMIT)
     level = _measure(run, wanted, arrived, arrived)
     if level.broken:
         # What so many newcomers did is over, or never will be.
@@ -72,6 +70,11 @@ def _try(run: Run, crowd: int, wanted: int) -> Level:
 
 def _present(run: Run) -> int:
     return total(run.kinds).connected if run.kinds else 0
+
+
+def _answered(run: Run, arrived: Mapping[str, Counts]) -> int:
+    """Who is there, and who was refused: those come back in their own time."""
+    return _present(run) + total(run.kinds).refused - total(arrived).refused
 
 
 def _measure(
@@ -91,7 +94,7 @@ def _measure(
     since = total(run.kinds).since(total(judged))
     for name in _SINCE_ARRIVAL:
         values[name] = getattr(since, name)
-    broken = [str(each) for each in run.plan.fail_if if each.broken_by(values)]
+    broken = [each.breach(values) for each in run.plan.fail_if if each.broken_by(values)]
     present = _present(run)
     if present < wanted and not run.plan.mix.half_open:
         broken.insert(0, f"{present:,} connected")
@@ -102,6 +105,7 @@ def _measure(
             total(run.kinds).since(total(arrived)).reasons,
             local=run.plan.local,
             died=run.died,
+            skipped=window[Kind.WATCHING].skipped,
             network_gbps=network_gbps(),
         )
     return Level(

@@ -15,8 +15,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-import psutil
-
 from relay.load.counts import Counts, Outage, SwarmReport
 from relay.load.departures import HANDSHAKE, WAYS, half_a_handshake, leave_by
 from relay.load.known import KnownFrames
@@ -127,7 +125,7 @@ class _Swarm:
 
     def _report(self, lag: float) -> bool:
         outages, self._outages = self._outages, []
-        report = SwarmReport(self._counts, outages, lag, time.process_time(), _descriptors())
+        report = SwarmReport(self._counts, outages, lag, time.process_time())
         try:
             self._pipe.send(report)
         except OSError:
@@ -218,27 +216,13 @@ def _door(settings: SwarmSettings) -> Door:
     return Door(addresses, f"{name}:{target.port}", target.host, tls, headers)
 
 
-def _limits_module() -> Any:
-    try:
-        return importlib.import_module("resource")
-    except ImportError:
-        # There are no such limits on Windows.
-        return None
-
-
 def _raise_limit() -> None:
     """Take as many descriptors as this user may have."""
-    resource = _limits_module()
-    if resource is not None:
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _descriptors() -> tuple[int, int]:
-    """How many are open, and how many may be; zeros where there is no limit."""
-    resource = _limits_module()
-    if resource is None:
-        return 0, 0
-    process: Any = psutil.Process()
-    return process.num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    try:
+        resource: Any = importlib.import_module("resource")
+    except ImportError:
+        # There are no such limits on Windows.
+        return
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

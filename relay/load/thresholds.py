@@ -69,6 +69,12 @@ class Threshold:
         value = values[self.metric]
         return value is None or _OPERATORS[self.comparison](value, self.limit)
 
+    def breach(self, values: Mapping[str, float | None]) -> str:
+        """The condition and what broke it, for a person."""
+        value, unit = values[self.metric], METRICS[self.metric][0]
+        found = "not measured" if value is None else f"{value:,.4g}{unit}" if unit else f"{value:,}"
+        return f"{self} ({found})"
+
     def __str__(self) -> str:
         return f"{self.metric}{self.comparison}{self.limit:g}{METRICS[self.metric][0]}"
 

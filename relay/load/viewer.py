@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from relay.load.counts import Counts
+from relay.load.counts import NO_ANSWER, NO_DESCRIPTOR, NO_PORT, Counts
 from relay.load.known import KnownFrame, KnownFrames
 from relay.load.link import Deaf, Link
 from relay.load.mix import Kind
@@ -222,7 +222,7 @@ class Viewer:
             return
         if not self.connected:
             if time.monotonic() - self._attempted > _HANDSHAKE_LIMIT + 1.0:
-                self.refused("no answer to the handshake in time")
+                self.refused(NO_ANSWER)
                 link.abort()
             return
         now = now_us()
@@ -272,7 +272,7 @@ class Viewer:
 
 
 _WORDS: Final = {
-    errno.EMFILE: "this host has no descriptor left for it",
-    errno.ENFILE: "this host has no descriptor left for it",
-    errno.EADDRNOTAVAIL: "this host has no port left for it",
+    errno.EMFILE: NO_DESCRIPTOR,
+    errno.ENFILE: NO_DESCRIPTOR,
+    errno.EADDRNOTAVAIL: NO_PORT,
 }

@@ -1,6 +1,9 @@
 """What one processor of the load generator can take: frames a second of 16 KiB::
 
-    python -m tests.bench.generator --viewers 1500
+    python -m tests.bench.generator --viewers 1200 --fps 150
+
+At so many frames a second the sender never catches up, and what arrives is all that the
+generator can take. Each of them has a processor to itself; the sender has to be the faster one.
 
 A bare sender, in a process of its own, plays the relay: one ``send`` for each viewer and frame.
 Payloads carry checksums, which are verified.
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import socket
 import statistics
 import subprocess
@@ -36,6 +40,7 @@ _ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection
 
 def _send(viewers: int, size: int, fps: float, pipe: Connection) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    _pin(1)
     pipe.send(listener.getsockname()[1])
     hello = msgpack.packb({"type": "hello", "server_us": time.time_ns() // 1000, "offset_us": 0})
     opening = header(len(hello)) + hello
@@ -61,6 +66,12 @@ def _send(viewers: int, size: int, fps: float, pipe: Connection) -> None:
         time.sleep(max(0.0, due - time.monotonic()))
 
 
+def _pin(processor: int) -> None:
+    """Keep this process, and what it starts from now on, on one processor."""
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, {processor % (os.cpu_count() or 1)})
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -71,6 +82,7 @@ def main() -> None:
     wanted = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
+    _pin(0)
     sender = context.Process(
         target=_send, args=(wanted.viewers, wanted.size, wanted.fps, theirs), daemon=True
     )

@@ -36,11 +36,13 @@ class Host:
     Attributes:
         namespace: its network namespace.
         access: its address for viewers.
+        address: its address for other hosts.
         hub: the hub's namespace.
     """
 
     namespace: str
     access: str
+    address: str
     hub: str
 
     @property
@@ -110,7 +112,8 @@ class Network:
         peer = ["peer", "name", "cluster0", "netns", namespace]
         _ip("-n", self.hub, "link", "add", port, "type", "veth", *peer)
         _ip("-n", self.hub, "link", "set", port, "master", "br0", "up")
-        _ip("-n", namespace, "addr", "add", f"10.77.0.{number + 1}/24", "dev", "cluster0")
+        address = f"10.77.0.{number + 1}"
+        _ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "cluster0")
         _ip("-n", namespace, "link", "set", "cluster0", "up")
         outside = f"{self._tag}x{number}"
         _ip("link", "add", outside, "type", "veth", "peer", "name", "access0", "netns", namespace)
@@ -120,7 +123,7 @@ class Network:
         _ip("link", "set", outside, "up")
         _ip("-n", namespace, "addr", "add", f"{network}.2/24", "dev", "access0")
         _ip("-n", namespace, "link", "set", "access0", "up")
-        return Host(namespace, f"{network}.2", self.hub)
+        return Host(namespace, f"{network}.2", address, self.hub)
 
     def close(self) -> None:
         """Remove all of it."""

@@ -24,7 +24,7 @@ from tests.e2e.relay import Relay
 from tests.e2e.waiting import wait_until
 from workers.table import Column, WorkerStats, WorkerTable
 
-__all__ = ["PROJECT", "RelayProcess", "command"]
+__all__ = ["PROJECT", "RelayProcess", "command", "limit_of"]
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 _LAST_ONES_LIMIT: Final = 5.0
@@ -72,7 +72,7 @@ class RelayProcess(Relay):
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_limit_of(descriptors) if descriptors else None,
+                preexec_fn=limit_of(descriptors) if descriptors else None,
             )
         super().__init__(instance, process)
 
@@ -163,7 +163,8 @@ class RelayProcess(Relay):
         return False
 
 
-def _limit_of(descriptors: int) -> Callable[[], None]:
+def limit_of(descriptors: int) -> Callable[[], None]:
+    """Limits the open files of a child, as its ``preexec_fn``."""
     # There is none on Windows, where this module is imported, too.
     import resource
 

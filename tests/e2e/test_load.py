@@ -1,49 +1,30 @@
-"""relay-load against a real relay: calm, with a worker killed, stopped; and bad input."""
+"""relay-load against a real relay: calm, with a worker killed, at the relay's limits."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
+from relay.cli import load
 from relay.load.departures import WAYS
+from tests.certificates import make_pair
 from tests.e2e.conftest import StartPublisher, StartRelay
+from tests.e2e.loading import LOAD, LoadProcess
 from tests.e2e.relay_process import PROJECT, RelayProcess, command
 from tests.e2e.waiting import WATCHDOG
 
-LOAD: Final = "relay.cli.load"
 VIEWERS: Final = 40
+MANY: Final = ("--viewers", str(VIEWERS))
 
 
-def _load(
-    relay: RelayProcess, report: Path, *options: str, meanwhile: Callable[[], None] | None = None
-) -> tuple[int, dict[str, Any]]:
-    """Run a test; its exit status and report.
-
-    Args:
-        meanwhile: called when all viewers are connected.
-    """
-    url = f"ws://{relay.host}:{relay.port}/view/cam0"
-    process = subprocess.Popen(
-        command(LOAD, url, "--viewers", str(VIEWERS), "--json", str(report), *options),
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    with process.stdout as stdout:
-        for line in stdout:
-            if meanwhile is not None and f" {VIEWERS} viewers " in line:
-                meanwhile()
-                meanwhile = None
-    return process.wait(WATCHDOG), json.loads(report.read_text())
+def url(relay: RelayProcess) -> str:
+    return f"ws://{relay.host}:{relay.port}/view/cam0"
 
 
 @pytest.mark.slow
@@ -52,8 +33,9 @@ def test_calm(start_relay: StartRelay, publish: StartPublisher, tmp_path: Path) 
     relay = start_relay(workers=2)
     publish("shm", "cam0")
     page = tmp_path / "report.html"
-    options = ("--duration", "4", "--html", str(page), "--fail-if", "invalid>0,lost>0,frames<1000")
-    code, report = _load(relay, tmp_path / "r.json", *options)
+    options = ("--duration", "3", "--html", str(page), "--fail-if", "invalid>0,lost>0,frames<1000")
+    with LoadProcess(url(relay), tmp_path, *MANY, *options) as test:
+        code, report = test.finish()
     assert code == 0, report["broken"]
     metrics = report["metrics"]
     assert metrics["connected"] == VIEWERS
@@ -71,15 +53,14 @@ def test_a_worker_is_killed(
     """The report says who was affected, and marks the moment."""
     relay = start_relay(workers=2)
     publish("shm", "cam0")
-    affected = 0
-
-    def kill() -> None:
-        nonlocal affected
+    with LoadProcess(url(relay), tmp_path, *MANY) as test:
+        test.until(f" {VIEWERS} viewers ")
         victim = relay.workers()[0]
         affected = victim["viewers"]
         os.kill(victim["pid"], signal.SIGKILL)
-
-    code, report = _load(relay, tmp_path / "r.json", "--duration", "8", meanwhile=kill)
+        test.until("worker 0 restarted")
+        test.until(f" {VIEWERS} viewers .* frozen 0 ")
+        code, report = test.stop()
     assert code == 1
     assert "lost>0" in report["broken"]
     assert report["metrics"]["lost"] == affected
@@ -102,13 +83,13 @@ def test_a_relay_that_stands_still_is_no_success(
     relay = start_relay(workers=2)
     publish("shm", "cam0")
     processes = relay.processes()
-
-    def stop() -> None:
-        for each in processes:
-            each.suspend()
-
     try:
-        code, report = _load(relay, tmp_path / "r.json", "--duration", "8", meanwhile=stop)
+        with LoadProcess(url(relay), tmp_path, *MANY) as test:
+            test.until(f" {VIEWERS} viewers ")
+            for each in processes:
+                each.suspend()
+            test.until(f" frozen {VIEWERS} ")
+            code, report = test.stop()
     finally:
         for each in processes:
             each.resume()
@@ -123,9 +104,10 @@ def test_it_publishes_checksums_and_finds_them_intact(
 ) -> None:
     """Viewers of all kinds, who come and go in all ways; whoever stays gets every frame whole."""
     relay = start_relay(workers=2)
-    options = ("--publish", "cam0@20fps,16KiB*3", "--duration", "6", "--churn", "15/s")
+    options = ("--publish", "cam0@20fps,16KiB*3", "--duration", "4", "--churn", "40/s")
     odd = ("--slow", "10%", "--hidden", "10%", "--half-open", "10%")
-    code, report = _load(relay, tmp_path / "r.json", *options, *odd, "--fail-if", "invalid>0")
+    with LoadProcess(url(relay), tmp_path, *MANY, *options, *odd, "--fail-if", "invalid>0") as test:
+        code, report = test.finish()
     assert code == 0, report["reasons"]
     metrics, kinds = report["metrics"], report["kinds"]
     assert metrics["checked"] == metrics["frames"] > 1000
@@ -136,14 +118,72 @@ def test_it_publishes_checksums_and_finds_them_intact(
     assert relay.errors() == []
 
 
+@pytest.mark.slow
+def test_over_tls_with_tokens(start_relay: StartRelay, tmp_path: Path) -> None:
+    """Viewers and publishers, of a relay whose certificate only this test trusts."""
+    pair = make_pair(tmp_path)
+    tokens = {"RELAY_VIEW_TOKEN": "open-sesame", "RELAY_PUBLISH_TOKEN": "open-sesame"}
+    relay = start_relay(*pair.flags, workers=2, env=tokens)
+    secure = f"wss://localhost:{relay.port}/view/cam0"
+    options = ("--viewers", "5", "--publish", "cam0@20fps,16KiB")
+    trusting = {"SSL_CERT_FILE": str(pair.cert), "RELAY_TOKEN": "open-sesame"}
+    with LoadProcess(secure, tmp_path, *options, "--duration", "2", env=trusting) as test:
+        code, report = test.finish()
+    assert code == 0, report["reasons"]
+    metrics = report["metrics"]
+    assert metrics["connected"] == 5
+    assert metrics["checked"] == metrics["frames"] > 0
+    # Asked over https, with the token.
+    assert len(report["samples"][-1]["workers"]) == 2
+    assert "open-sesame" not in str(report)
+    untrusting = {"RELAY_TOKEN": "open-sesame"}
+    with LoadProcess(secure, tmp_path, "--viewers", "2", env=untrusting) as test:
+        test.until("refused [1-9]")
+        code, report = test.stop()
+    assert code == 1
+    assert any(why.startswith("refused: TLS: ") for why in report["reasons"])
+    assert relay.errors() == []
+
+
+@pytest.mark.slow
+def test_descriptors_of_the_relay_ran_out(
+    start_relay: StartRelay, publish: StartPublisher, tmp_path: Path
+) -> None:
+    """It is told, though nobody is refused: newcomers wait in the backlog."""
+    relay = start_relay(workers=1, descriptors=80)
+    publish("shm", "cam0")
+    with LoadProcess(url(relay), tmp_path, *MANY) as test:
+        test.until("refused [1-9]")
+        code, report = test.stop()
+    assert code == 1
+    assert report["diagnosis"]["resource"].startswith("relay descriptors: ")
+    assert not report["diagnosis"]["generator"]
+    assert 10 < report["metrics"]["connected"] < VIEWERS
+
+
+@pytest.mark.slow
+def test_descriptors_of_the_generator_ran_out(
+    start_relay: StartRelay, publish: StartPublisher, tmp_path: Path
+) -> None:
+    """Which is no fault of the relay's."""
+    relay = start_relay(workers=1)
+    publish("shm", "cam0")
+    one = ("--processes", "1", "--viewers", "64")
+    with LoadProcess(url(relay), tmp_path, *one, descriptors=64) as test:
+        test.until("refused [1-9]")
+        code, report = test.stop()
+    assert code == 1
+    assert report["diagnosis"]["resource"].startswith("descriptors of the load generator")
+    assert report["diagnosis"]["generator"]
+
+
 def test_streams_that_somebody_else_publishes(
     start_relay: StartRelay, publish: StartPublisher
 ) -> None:
     relay = start_relay(workers=1)
     publish("shm", "cam0")
-    url = f"ws://{relay.host}:{relay.port}/view/cam0"
     done = subprocess.run(
-        command(LOAD, url, "--publish", "cam0"),
+        command(LOAD, url(relay), "--publish", "cam0"),
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -160,21 +200,11 @@ def test_interrupted_it_still_reports(
     """Ctrl-C ends the test, not the report."""
     relay = start_relay(workers=1)
     publish("shm", "cam0")
-    url = f"ws://{relay.host}:{relay.port}/view/cam0"
-    report = tmp_path / "r.json"
-    process = subprocess.Popen(
-        command(LOAD, url, "--viewers", "5", "--duration", "1000", "--json", str(report)),
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert " viewers " in process.stdout.readline()
-    os.killpg(process.pid, signal.SIGINT)
-    shown = process.communicate(timeout=WATCHDOG)[0]
-    assert process.returncode == 0, shown
-    assert json.loads(report.read_text())["interrupted"]
+    with LoadProcess(url(relay), tmp_path, "--viewers", "5") as test:
+        test.until(" viewers ")
+        code, report = test.stop()
+    assert code == 0, report["broken"]
+    assert report["interrupted"]
 
 
 @pytest.mark.parametrize(
@@ -207,11 +237,11 @@ def test_interrupted_it_still_reports(
         (["ws://h/view/x", "--veiwers", "3"], "--veiwers"),
     ],
 )
-def test_bad_input(arguments: list[str], words: str) -> None:
-    done = subprocess.run(
-        command(LOAD, *arguments), cwd=PROJECT, capture_output=True, text=True, timeout=WATCHDOG
-    )
-    assert done.returncode == 2, done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert words in done.stderr
-    assert done.stdout == ""
+def test_bad_input(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load.main(arguments)
+    shown = capsys.readouterr()
+    assert ended.value.code == 2
+    assert len(shown.err.splitlines()) == 1
+    assert words in shown.err
+    assert shown.out == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -57,15 +58,44 @@ def test_a_host_that_both_share() -> None:
 def test_descriptors() -> None:
     reasons = {"refused: this host has no descriptor left for it": 3}
     assert found(sample(IDLE, worker(0.1)), reasons=reasons).generator
-    full = sample(IDLE, worker(0.1, descriptors=1020, descriptor_limit=1024))
-    verdict = found(full)
+    verdict = found(sample(IDLE), reasons={"refused: no answer to the handshake in time": 5})
     assert not verdict.generator
     assert "relay descriptors" in verdict.resource
 
 
 def test_network() -> None:
-    assert "network" in found(sample(IDLE, gbps=0.95), network_gbps=1.0).resource
+    verdict = found(sample(IDLE, gbps=0.95), network_gbps=1.0)
+    assert verdict == Diagnosis("network: 0.9 of 1 Gbit/s", generator=True)
     assert found(sample(IDLE, gbps=0.95), network_gbps=1.0, local=True).resource == ""
+
+
+def skips(network: int, worker: int, pid: int = 1) -> dict[str, Any]:
+    return {"slot": 0, "pid": pid, "cpu": 0.3, "skipped": {"network": network, "worker": worker}}
+
+
+def test_a_network_that_is_slower_than_the_card() -> None:
+    """The relay's sockets took no more, while neither host lacked anything."""
+    first, last = sample(IDLE, skips(10, 5)), sample(IDLE, skips(90, 6), gbps=0.02)
+    verdict = found(first, last, last, skipped=400, network_gbps=10.0)
+    assert verdict.generator
+    assert "0.02 Gbit/s" in verdict.resource
+    # Only slow viewers were skipped for.
+    assert found(first, last, skipped=0) == Diagnosis("")
+    # The worker itself was late.
+    assert found(first, sample(IDLE, skips(20, 95)), skipped=400) == Diagnosis("")
+    # A new worker begins at nothing.
+    assert found(first, sample(IDLE, skips(20, 0, pid=2)), skipped=400) == Diagnosis("")
+
+
+def test_late_frames_although_nobody_is_busy() -> None:
+    late = dataclasses.replace(sample(IDLE, skips(0, 0)), p95=900.0)
+    assert "network, probably" in found(late, late).resource
+    assert found(late, late, local=True) == Diagnosis("")
+    busy = dataclasses.replace(late, workers=[{**skips(0, 0), "cpu": 0.7}])
+    assert found(busy, busy) == Diagnosis("")
+    # Of whom nothing is known may be busy.
+    unknown = dataclasses.replace(late, workers=[])
+    assert found(unknown, unknown) == Diagnosis("")
 
 
 def test_a_limit_in_the_relays_own_words() -> None:

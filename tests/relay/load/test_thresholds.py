@@ -45,6 +45,12 @@ def test_bounds(text: str, value: float, broken: bool) -> None:
     assert threshold.broken_by({**QUIET, threshold.metric: value}) is broken
 
 
+def test_a_breach_says_what_it_was() -> None:
+    values = {**QUIET, "p99": 131.46, "lost": 1367, "join": None}
+    words = [each.breach(values) for each in parse_thresholds("p99>100ms,lost>0,join>1s")]
+    assert words == ["p99>100ms (131.5ms)", "lost>0 (1,367)", "join>1000ms (not measured)"]
+
+
 def test_a_latency_that_nobody_measured_is_no_success() -> None:
     (threshold,) = parse_thresholds("p99>100ms")
     assert threshold.broken_by({**QUIET, "p99": None})
