@@ -12,8 +12,7 @@ tail, which the next writer turns into padding. A reader that dies leaves nothin
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from bus.errors import FrameTooLarge
@@ -153,8 +152,7 @@ class RingWriter:
             self._rate_since, self._rate_frames, self._rate_bytes = now, 0, 0
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record, copied out whole and checked.
 
     Attributes:

@@ -7,7 +7,7 @@ use it in their loop; `bus.Subscriber` wraps it for programs that want to block.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from bus.doorbell import Doorbell
@@ -156,7 +156,7 @@ class Subscription:
                 self.lost += record.lost
             if record.metadata_version == self._metadata_version & 0xFFFFFFFF:
                 if self._dropped:
-                    record = replace(record, lost=record.lost + self._dropped)
+                    record = record._replace(lost=record.lost + self._dropped)
                     self._dropped = 0
                 return record
             if (started := self._news(segment)) is not None:

@@ -273,6 +273,9 @@ class Hub:
             match self._subscription.poll():
                 case Record() as record:
                     self._record(record)
+                    # It is mostly the only one; there is no need to look for another.
+                    if self._subscription.sleep():
+                        return
                 case Started(metadata):
                     self._started(metadata)
                 case Ended() as ended:

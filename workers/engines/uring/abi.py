@@ -10,9 +10,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "ASYNC_CANCEL",
@@ -33,6 +34,7 @@ __all__ = [
     "enter",
     "make_event",
     "register_eventfd",
+    "rows_of",
     "setup",
 ]
 
@@ -172,6 +174,11 @@ def address_of(data: bytes) -> int:
     """Where the bytes of ``data`` are in memory, as long as somebody refers to it."""
     address: int = _bytes_address(data)
     return address
+
+
+def rows_of(entries: NDArray[Any]) -> NDArray[np.uint64]:
+    """A view of `SQE` entries as rows of words: numpy copies structures field by field."""
+    return entries.view("u8").reshape(-1, SQE.itemsize // 8)
 
 
 def setup(entries: int, params: Params) -> int:

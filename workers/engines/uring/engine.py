@@ -69,6 +69,7 @@ class UringEngine:
         # Scratch for `_sort`: whose send of this batch is not seen whole; all False between.
         self._mark = np.zeros(1024, np.bool_)
         self._single = np.zeros(1, abi.SQE)
+        self._single_row = abi.rows_of(self._single)
         # Completions that turned up while a frame was being sent.
         self._unseen: list[tuple[int, int]] = []
         self.loop.add_reader(self._ring.fileno(), self._ready)
@@ -100,19 +101,19 @@ class UringEngine:
     def submit(self, tag: int, fd: int, data: bytes, done: int, length: int) -> bool:
         """Send a part of ``data``; whether the kernel accepted it."""
         self._single[0] = send_entry(tag, fd, abi.address_of(data) + done, length)
-        return self._ring.submit(self._single) == 1
+        return self._ring.submit(self._single_row) == 1
 
     def cancel(self, tag: int) -> None:
         """Call back a channel's operation, and let the kernel act on it now."""
         self._single[0] = cancel_entry(tag)
-        self._ring.submit(self._single)
+        self._ring.submit(self._single_row)
         self._ring.flush()
         # Not to its owner, who is in the middle of something.
         self._put_aside(self._ring.completions())
         self._retire()
 
     def broadcast(
-        self, sends: NDArray[Any], whole: bytes, members: list[UringChannel], data: bytes
+        self, sends: NDArray[np.uint64], whole: bytes, members: list[UringChannel], data: bytes
     ) -> None:
         """Submit a group's entries and see to those that are not out at once.
 
@@ -123,28 +124,22 @@ class UringEngine:
             data: what is sent.
         """
         submitted = self._ring.submit(sends, wake=False)
-        completions = self._ring.completions()
-        if completions.tobytes() != whole:
-            self._sort(sends, submitted, completions, members, data)
+        if not self._ring.completed(whole):
+            self._sort(submitted, members, data)
 
-    def _sort(
-        self,
-        sends: NDArray[Any],
-        submitted: int,
-        completions: NDArray[Any],
-        members: list[UringChannel],
-        data: bytes,
-    ) -> None:
+    def _sort(self, submitted: int, members: list[UringChannel], data: bytes) -> None:
         """Tell what is out whole from what is still in flight, short or broken."""
         mark = self._mark
+        completions = self._ring.completions()
+        sent = np.fromiter((slot_of(member.tag) for member in members), np.intp, len(members))
         tags = completions["user_data"]
         completions, tags = completions[tags != IGNORED], tags[tags != IGNORED]
         slots = tags & SLOT_MASK
-        mark[sends["user_data"] & SLOT_MASK] = True
+        mark[sent] = True
         whole = mark[slots] & (completions["res"] == len(data))
         mark[slots[whole]] = False
-        left = np.flatnonzero(mark[sends["user_data"] & SLOT_MASK]).tolist()
-        mark[sends["user_data"] & SLOT_MASK] = False
+        left = np.flatnonzero(mark[sent]).tolist()
+        mark[sent] = False
         for place in left:
             members[place].in_flight(data)
         for place in left:

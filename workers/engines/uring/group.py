@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UringGroup"]
 
-_FEW: Final = 16
+_FEW: Final = 4
 """Members up to which writing one by one is cheaper than the ring."""
 
 
@@ -56,8 +56,9 @@ class UringGroup:
 
     def _shape(self) -> None:
         """Views of the members' entries, for as many as there are now."""
-        self._sends = self._entries[: len(self._members)]
-        self._addresses, self._lengths = self._sends["addr"], self._sends["len"]
+        sends = self._entries[: len(self._members)]
+        self._sends = abi.rows_of(sends)
+        self._addresses, self._lengths = sends["addr"], sends["len"]
         self._whole = self._wholes[: len(self._members)]
         self._results = self._whole["res"]
 
@@ -111,8 +112,8 @@ class UringGroup:
             for channel in self._members:
                 channel.send(data)
         else:
-            self._addresses[:] = abi.address_of(data)
-            self._lengths[:] = min(len(data), PIECE)
-            self._results[:] = len(data)
+            self._addresses.fill(abi.address_of(data))
+            self._lengths.fill(min(len(data), PIECE))
+            self._results.fill(len(data))
             self._engine.broadcast(self._sends, self._whole.tobytes(), self._members, data)
         return count

@@ -27,7 +27,7 @@ from workers.engines.uring import abi
 __all__ = ["Ring"]
 
 _NO_ROOM: Final = (errno.EAGAIN, errno.EBUSY, errno.EINTR)
-_SQE_WORDS: Final = abi.SQE.itemsize // 8
+_CQE_BYTES: Final = abi.CQE.itemsize
 _ONE: Final = (1).to_bytes(8, sys.byteorder)
 
 
@@ -69,25 +69,26 @@ class Ring:
         self._sq_head, self._sq_tail, self._sq_flags = sq.head // 4, sq.tail // 4, sq.flags // 4
         self._cq_head, self._cq_tail, self._cq_flags = cq.head // 4, cq.tail // 4, cq.flags // 4
         self._sq_mask, self._cq_mask = params.sq_entries - 1, params.cq_entries - 1
-        self._sqes: NDArray[Any] = np.frombuffer(entries, "u8")
+        self._sqes = abi.rows_of(np.frombuffer(entries, abi.SQE))
         self._cqes: NDArray[Any] = np.frombuffer(queues, abi.CQE, params.cq_entries, cq.cqes)
+        self._cq_bytes = memoryview(queues)[cq.cqes : cq.cqes + self._cqes.nbytes]
 
     def _probe(self) -> None:
         """There and back once: a filter may allow the ring and forbid its use."""
         entry = np.zeros(1, abi.SQE)
         entry["opcode"], entry["user_data"] = abi.NOP, 1
-        if self.submit(entry) != 1 or self.completions()["user_data"].tolist() != [1]:
+        if self.submit(abi.rows_of(entry)) != 1 or self.completions()["user_data"].tolist() != [1]:
             raise OSError(errno.EOPNOTSUPP, "the ring does not answer")
 
     def fileno(self) -> int:
         """The eventfd: readable when `flush` may have something for `completions`."""
         return self._event
 
-    def submit(self, entries: NDArray[Any], *, wake: bool = True) -> int:
+    def submit(self, entries: NDArray[np.uint64], *, wake: bool = True) -> int:
         """Hand entries to the kernel, which copies them.
 
         Args:
-            entries: what is to be done.
+            entries: what is to be done, as `abi.rows_of` gives it.
             wake: tell through the eventfd of what completes at once; no need for who takes
                 the completions right after.
 
@@ -96,15 +97,11 @@ class Ring:
         """
         words, capacity = self._words, self._sq_mask + 1
         taken = 0
-        # As plain words: numpy would copy structures field by field.
-        source = entries.view("u8")
         while taken < len(entries):
             tail = words[self._sq_tail]
             place = tail & self._sq_mask
             count = min(len(entries) - taken, capacity - place)
-            self._sqes[place * _SQE_WORDS : (place + count) * _SQE_WORDS] = source[
-                taken * _SQE_WORDS : (taken + count) * _SQE_WORDS
-            ]
+            self._sqes[place : place + count] = entries[taken : taken + count]
             words[self._sq_tail] = (tail + count) & 0xFFFF_FFFF
             words[self._cq_flags] = 0 if wake else abi.EVENTFD_DISABLED
             accepted = self._enter(count)
@@ -147,6 +144,21 @@ class Ring:
         # One call does a limited amount of deferred work.
         self._wake_for_deferred()
 
+    def completed(self, expected: bytes) -> bool:
+        """Take the completions if they are exactly these: the usual case, at a glance.
+
+        Args:
+            expected: `CQE` entries.
+        """
+        words = self._words
+        head, tail = words[self._cq_head], words[self._cq_tail]
+        first = (head & self._cq_mask) * _CQE_BYTES
+        found = bytes(self._cq_bytes[first : first + len(expected)])
+        if found != expected or tail - head & 0xFFFF_FFFF != len(expected) // _CQE_BYTES:
+            return False
+        words[self._cq_head] = tail
+        return True
+
     def completions(self) -> NDArray[Any]:
         """Take all completions that are there."""
         taken = self._take()
@@ -171,6 +183,7 @@ class Ring:
         self.__dict__.pop("_words", None)
         self.__dict__.pop("_sqes", None)
         self.__dict__.pop("_cqes", None)
+        self.__dict__.pop("_cq_bytes", None)
         os.close(self._fd)
         if self._event >= 0:
             os.close(self._event)
