@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,8 +54,8 @@ def _no_password() -> str:
 @contextmanager
 def _file_of(data: bytes) -> Iterator[str]:
     """A path under which OpenSSL, which reads files alone, finds ``data``."""
-    if sys.platform == "linux":
-        fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    if hasattr(os, "memfd_create"):
+        fd: int = os.memfd_create("certificate")
         try:
             os.write(fd, data)
             yield f"/proc/self/fd/{fd}"

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import sys
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -55,6 +54,8 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
         self._shaken = False
         # No more is decrypted: the peer finished, broke TLS, or was told that we finish.
         self._over = False
+        # Our end has been said.
+        self._finished = False
 
     # The protocol of the transport below.
 
@@ -137,12 +138,12 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
 
     def _finish(self) -> None:
         """Tell the peer, in TLS, that nothing follows."""
-        if self._shaken and not self._below.is_closing():
+        if self._shaken and not self._finished and not self._below.is_closing():
             # It fails as a rule: the peer's own end has not come yet.
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
             self._flush()
-        self._over = True
+        self._finished = self._over = True
 
     def can_write_eof(self) -> bool:
         """TLS can."""
@@ -151,9 +152,7 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
     def write_eof(self) -> None:
         """Close our direction, after everything written."""
         self._finish()
-        # The Proactor loop closes both directions; to the peer the end of TLS is enough.
-        if sys.platform != "win32":
-            self._below.write_eof()
+        self._below.write_eof()
 
     def close(self) -> None:
         """Close after everything written."""

@@ -21,6 +21,7 @@ from relay.cluster.settings import ClusterSettings
 from relay.errors import RelayError
 from relay.options import options_of
 from relay.parent import exit_with_parent
+from relay.system import STOP_SIGNALS
 
 __all__ = ["main"]
 
@@ -60,9 +61,8 @@ async def _run(instance: str, settings: ClusterSettings, capacity: int) -> None:
 
     # Ctrl-C reaches a terminal's whole group and is the supervisor's to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: call())
-    if sys.platform == "win32":
-        signal.signal(signal.SIGBREAK, lambda *_: call())
+    for number in STOP_SIGNALS - {signal.SIGINT}:
+        signal.signal(number, lambda *_: call())
     exit_with_parent(call)
     await Bridge(instance, settings, capacity).run(stop)
 

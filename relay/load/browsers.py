@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -56,7 +55,7 @@ def browsers_main(executable: str, urls: Sequence[str], pipe: Pipe) -> None:
         pipe: takes, once a second, what each page's player says; or, in words, why it cannot.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform != "win32":
+    if hasattr(os, "setsid"):
         # Ctrl-C is for the command, not for Chromium and what drives it: they end at its word.
         os.setsid()
     # Chromium's own sandbox does not work for root.

@@ -132,6 +132,10 @@ def test_our_end_comes_after_all_that_was_written(scene: Scene) -> None:
     scene.layer.write_eof()
     assert scene.below.ended and not scene.below.closed
     assert scene.read() == b"last words<end>"
+    # Said once.
+    scene.layer.write_eof()
+    scene.layer.close()
+    assert not scene.below.sent and scene.below.closed
     # What the peer still says is dropped, until its end.
     scene.client.write(b"late")
     scene.exchange()

@@ -15,6 +15,7 @@ __all__ = ["choose_engine"]
 
 log = logging.getLogger(__name__)
 
+_ON_LINUX: Final = sys.platform == "linux"
 _SWITCH: Final = Path("/proc/sys/kernel/io_uring_disabled")
 _FILTER: Final = (
     "a seccomp filter forbids it (containers have one): allow io_uring_setup and io_uring_enter"
@@ -33,21 +34,21 @@ def choose_engine(wanted: str) -> Engine:
     """
     if wanted not in ("auto", "uring", "asyncio"):
         raise ValueError(f"unknown engine {wanted!r}: use auto, uring or asyncio")
-    if wanted == "asyncio" or (wanted == "auto" and sys.platform != "linux"):
+    if wanted == "asyncio" or (wanted == "auto" and not _ON_LINUX):
         return AsyncioEngine()
-    try:
-        return _uring()
-    except ImportError as exc:
-        reason = f"{exc.name or exc} is missing: install numpy"
-    except OSError as exc:
-        reason = _remedy(exc)
+    reason = "only Linux has it"
+    if _ON_LINUX:
+        try:
+            return _uring()
+        except ImportError as exc:
+            reason = f"{exc.name or exc} is missing: install numpy"
+        except OSError as exc:
+            reason = _remedy(exc)
     log.warning("no io_uring, frames go out through asyncio instead: %s", reason)
     return AsyncioEngine()
 
 
 def _uring() -> Engine:
-    if sys.platform != "linux":
-        raise OSError(errno.ENOSYS, "only Linux has it")
     from workers.engines.uring.engine import UringEngine
 
     return UringEngine()
@@ -55,8 +56,6 @@ def _uring() -> Engine:
 
 def _remedy(error: OSError) -> str:
     """What keeps the kernel from giving us a ring, and what to do about it."""
-    if sys.platform != "linux":
-        return "only Linux has it"
     match error.errno:
         case errno.EPERM | errno.EACCES if _switched_off():
             return "it is switched off: set sysctl kernel.io_uring_disabled=0"

@@ -1,4 +1,4 @@
-"""A transport of the Proactor loop as a channel: one `bytes` for all viewers, and half-close.
+"""A transport of the Proactor loop as a channel: one `bytes` for all viewers, large ones in pieces.
 
 The loop hands a `bytes` object to WSASend as it is, but only while no write of that transport
 is under way: anything else it copies into a buffer of that connection's own. A write that the
@@ -10,15 +10,14 @@ Of a write that is under way nothing can be seen before all of it is out. What i
 written in pieces, so that a viewer who takes long for it is seen to be alive; they are cut
 once for all who are being sent them.
 
-The transport's ``write_eof`` closes the socket with whatever the peer still sends unread,
-which resets the connection. So FIN is sent by hand, once everything else is out.
+Nothing may be written behind the transport's ``write_eof``, so that waits until nothing waits
+here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections import deque
 from typing import Final
 from weakref import WeakValueDictionary
@@ -156,7 +155,7 @@ class ProactorChannel(TransportChannel):
         elif self._finishing:
             # Of a peer that is gone already, the receive that is armed will tell.
             with contextlib.suppress(OSError):
-                self.transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+                self.transport.write_eof()
         elif self.group is None and self._owner is not None:
             self._owner.channel_idle()
 
