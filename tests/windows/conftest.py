@@ -20,6 +20,7 @@ from tests.e2e.publishers import RunModule, run_module_here
 from tests.windows.build import Unavailable, build
 from tests.windows.pythons import Interpreter, NativePython, WindowsPython, wine_python
 from tests.windows.windows_relay import WindowsRelay
+from tests.windows.witness import Witness, witness
 
 StartRelay = Callable[..., WindowsRelay]
 
@@ -50,8 +51,16 @@ def _interpreter() -> Iterator[Interpreter]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def _witness(
+    _interpreter: Interpreter, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Witness]:
+    with witness(WindowsPython(_interpreter, tmp_path_factory.mktemp("witness"))) as found:
+        yield found
+
+
 @pytest.fixture
-def start_relay(windows: WindowsPython, instance: str) -> Iterator[StartRelay]:
+def start_relay(windows: WindowsPython, _witness: Witness, instance: str) -> Iterator[StartRelay]:
     """Starts a relay in the Windows Python; see `WindowsRelay` for its arguments.
 
     Afterwards nothing of it may be left, neither processes nor shared memory.
@@ -59,7 +68,7 @@ def start_relay(windows: WindowsPython, instance: str) -> Iterator[StartRelay]:
     started: list[WindowsRelay] = []
 
     def start(*options: str, ready: bool = True, **settings: Any) -> WindowsRelay:
-        relay = WindowsRelay(windows, instance, *options, **settings)
+        relay = WindowsRelay(windows, _witness, instance, *options, **settings)
         started.append(relay)
         if ready:
             relay.wait_ready()

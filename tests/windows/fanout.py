@@ -31,6 +31,7 @@ from tests.windows.build import build
 from tests.windows.conftest import publisher_there
 from tests.windows.pythons import WindowsPython, wine_python
 from tests.windows.windows_relay import WindowsRelay
+from tests.windows.witness import witness
 from workers.table import Column
 
 __all__ = ["main"]
@@ -68,9 +69,12 @@ def under_wine(load: Load) -> Iterator[tuple[int, Callable[[], Usage]]]:
     instance = f"bench-{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory() as folder, wine_python(build()) as interpreter:
         windows = WindowsPython(interpreter, Path(folder))
-        relay = WindowsRelay(windows, instance, workers=1)
-        relay.wait_ready()
-        with publishing(instance, run_module=publisher_there(windows)) as publish:
+        with (
+            witness(windows) as seeing,
+            publishing(instance, run_module=publisher_there(windows)) as publish,
+        ):
+            relay = WindowsRelay(windows, seeing, instance, workers=1)
+            relay.wait_ready()
             publish("shm", STREAM, size=load.size, fps=load.fps, key_every=round(load.fps))
             yield (
                 relay.port,
@@ -79,7 +83,7 @@ def under_wine(load: Load) -> Iterator[tuple[int, Callable[[], Usage]]]:
                     "wineserver": relay.server_cpu_seconds(),
                 },
             )
-        relay.clean_up()
+            relay.clean_up()
 
 
 @contextlib.contextmanager

@@ -91,6 +91,8 @@ class WinePython:
             **wine_environment(build, prefix),
             # Shared by all runs of this build, and out of the source tree.
             "PYTHONPYCACHEPREFIX": self.path(build.folder / "bytecode"),
+            # No skip without a word, see `tests.skips`: what is in there is known.
+            "CI": "true",
         }
 
     def path(self, path: Path) -> str:
@@ -229,9 +231,10 @@ class WindowsPython:
             cwd=ROOT,
             # A group of its own, so that a console event is for it alone.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            # This project is found in the working directory.
             env={
                 **interpreter.environment,
-                "PYTHONPATH": ";".join(interpreter.path(folder) for folder in (*path, ROOT)),
+                "PYTHONPATH": ";".join(interpreter.path(folder) for folder in path),
             },
         )
 

@@ -1,18 +1,17 @@
 """A relay in a Windows Python, with everything that tests of relays ask of one.
 
 Under Wine its processes are this system's, too, and can be counted and measured from here;
-its shared memory is seen by a guest in there.
+its shared memory is seen by a witness in there.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO
 
 import psutil
 
@@ -20,12 +19,10 @@ from tests.e2e.relay import Relay
 from tests.e2e.waiting import WATCHDOG, wait_until
 from tests.platforms import WINDOWS, open_descriptors
 from tests.windows.pythons import Outcome, WindowsPython
+from tests.windows.witness import Witness
 from workers.table import Column, WorkerState, WorkerStats
 
 __all__ = ["WindowsRelay"]
-
-_PATIENCE: Final = 600.0
-"""Seconds; tests have limits of their own."""
 
 
 class WindowsRelay(Relay):
@@ -34,6 +31,7 @@ class WindowsRelay(Relay):
     def __init__(
         self,
         windows: WindowsPython,
+        witness: Witness,
         instance: str,
         *options: str,
         workers: int = 3,
@@ -43,12 +41,14 @@ class WindowsRelay(Relay):
 
         Args:
             windows: where.
+            witness: who tells of it from there.
             instance: a name of its own.
             *options: further flags.
             workers: how many.
             broken_module: name of a module that cannot be imported in there.
         """
         self._windows = windows
+        self._witness = witness
         self._complaints: list[str] = []
         fixed = ("--workers", str(workers), "--port", "0", "--instance", instance)
         path = [windows.folder / "broken"] if broken_module else []
@@ -60,20 +60,11 @@ class WindowsRelay(Relay):
         process.stdin.close()
         self._hearer = threading.Thread(target=self._hear, args=(process.stderr,), daemon=True)
         self._hearer.start()
-        self._watcher = windows.start(
-            "tests.windows.guests.watching:watch", instance, patience=_PATIENCE
-        )
-        self._turn = threading.Lock()
         super().__init__(instance, process)
 
     def _hear(self, stream: IO[str]) -> None:
         with stream:
             self._complaints.extend(stream)
-
-    def _ask(self, what: str, *arguments: object) -> Any:
-        with self._turn:
-            self._watcher.send(json.dumps([what, *arguments]))
-            return json.loads(self._watcher.line())
 
     def log(self) -> str:
         """Its standard error so far."""
@@ -108,13 +99,13 @@ class WindowsRelay(Relay):
         """The worker table, without asking any worker; empty when there is none."""
         return [
             WorkerStats({Column(int(key)): value for key, value in values.items()}, state, age)
-            for values, number, age in self._ask("rows") or ()
+            for values, number, age in self._witness.ask("rows", self.instance) or ()
             for state in (WorkerState(number),)
         ]
 
     def objects(self) -> list[str]:
         """What is in shared memory under its instance's name, except streams."""
-        found: list[str] = self._ask("objects")
+        found: list[str] = self._witness.ask("objects", self.instance)
         return found
 
     def reload(self) -> None:
@@ -124,7 +115,7 @@ class WindowsRelay(Relay):
 
     def kill_worker(self, pid: int) -> None:
         """By TerminateProcess."""
-        self._ask("kill", pid)
+        self._witness.ask("kill", self.instance, pid)
 
     def peer_ports(self, pid: int) -> set[int]:
         """Remote ports of the TCP connections that a worker holds.
@@ -147,12 +138,13 @@ class WindowsRelay(Relay):
             if any("wineserver" in word for word in _words(process))
         ]
 
-    def processes(self) -> list[psutil.Process]:
-        """Everything alive that belongs to it: supervisor, workers, demo publisher."""
+    def processes(self, *modules: str) -> list[psutil.Process]:
+        """What is alive of it: what runs ``modules``; without any, that and its workers."""
+        wanted = modules or ("relay", "relay.publish", "relay.cluster")
         return [
             process
             for process in self._neighbours()
-            if {"relay", "relay.publish"} & {*_words(process)} or _is_worker(process)
+            if {*wanted} & {*_words(process)} or (not modules and _is_worker(process))
         ]
 
     def descriptors(self) -> dict[int, int]:
@@ -197,10 +189,7 @@ class WindowsRelay(Relay):
             wait_until(lambda: not self.processes(), "the end of all", limit=10.0)
         except AssertionError:
             left += [f"process {each.pid}: {_words(each)}" for each in self.processes()]
-        left += self.objects()
-        with self._watcher:
-            self._watcher.finish()
-        return left
+        return left + self.objects()
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

@@ -1,4 +1,4 @@
-"""A guest that tells of a relay in its own session of Windows, and kills there."""
+"""A guest that tells of relays in its own session of Windows, and kills there."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from workers.table import WorkerTable
 __all__ = ["watch"]
 
 
-def watch(instance: str) -> None:
-    """Answer each line of input, a JSON list of what and arguments, by a line of JSON."""
+def watch() -> None:
+    """Answer each line of input, a JSON list of what, instance and more, by a line of JSON."""
     for line in sys.stdin:
-        what, *arguments = json.loads(line)
+        what, instance, *arguments = json.loads(line)
         print(json.dumps(_answer(instance, what, arguments)), flush=True)
 
 
