@@ -25,13 +25,13 @@ FRAME: Final = 20_000
 """Bytes: 4 Mbit/s."""
 SLOW: Final = 62_500
 """Bytes in a second: 500 kbit/s."""
-WATCHED: Final = 20.0
+WATCHED: Final = 14.0
 """Seconds of observation."""
 MAX_LAG: Final = 1.0
 LOW_WATER: Final = 128 * 1024
 RECEIVE_BUFFER: Final = 8 * 1024
 GROWTH: Final = 6 * 1024 * 1024
-"""Bytes that a worker's own memory may grow; the stream brings 10 MB in that time."""
+"""Bytes that a worker's own memory may grow; the stream brings 7 MB in that time."""
 
 
 class SlowReader:
