@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.platforms import WINDOWS
+
 __all__ = ["Pair", "make_pair", "openssl"]
 
 
@@ -33,7 +35,8 @@ class Pair:
 def openssl(*arguments: str, cwd: Path) -> None:
     """Run it; the test is skipped where there is none."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed (sh tests/system_packages.sh deploy)")
+        optional = "optional: " * WINDOWS
+        pytest.skip(f"{optional}openssl is not installed (sh tests/system_packages.sh deploy)")
     subprocess.run(("openssl", *arguments), cwd=cwd, check=True, capture_output=True)
 
 

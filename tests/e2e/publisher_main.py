@@ -16,15 +16,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgpack
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from bus import BusError, Publisher, TakenOver
-from bus.frame import KEY, encode
 from tests.e2e.payload import PayloadMaker
+from tests.e2e.remote_publisher import CODEC, NotTaken, RemotePublisher
 
-CODEC: Final = "avc1.42e01e"
 _RETRY: Final = 0.2
 _POLICY: Final = 1008
 
@@ -123,32 +121,16 @@ def _publish_ws(options: argparse.Namespace) -> int:
 def _send_stream(options: argparse.Namespace, socket: ClientConnection) -> None:
     mark = os.urandom(8)
     maker = PayloadMaker(mark, options.size, options.key_every)
-    hello = {"type": "hello", "codec": CODEC, "width": 640, "height": 360, "fps": 0, "init": b""}
-    socket.send(msgpack.packb(hello))
-    answer = msgpack.unpackb(socket.recv(timeout=20))
-    if answer["type"] != "ok":
-        say("refused", reason=f"the relay answered {answer}")
+    try:
+        publisher = RemotePublisher(socket)
+    except NotTaken as exc:
+        say("refused", reason=str(exc))
         return
-    say("live", epoch=answer["epoch"], mark=mark.hex())
+    say("live", epoch=publisher.epoch, mark=mark.hex())
     for seq in _ticks(options):
-        wanted = _hear(socket) and options.serves_keys
+        wanted = publisher.hear() and options.serves_keys
         key = maker.is_key(seq) or wanted
-        now = time.time_ns() // 1000
-        socket.send(encode(seq, now, now, KEY if key else 0, maker.make(seq, key=key)))
-
-
-def _hear(socket: ClientConnection) -> bool:
-    """Answer what the relay said; whether it wants a key frame."""
-    wanted = False
-    while True:
-        try:
-            message = msgpack.unpackb(socket.recv(timeout=0))
-        except TimeoutError:
-            return wanted
-        if message["type"] == "ping":
-            now = time.time_ns() // 1000
-            socket.send(msgpack.packb({"type": "pong", "t0": message["t0"], "t1": now}))
-        wanted = wanted or message["type"] == "key"
+        publisher.write(maker.make(seq, key=key), key=key)
 
 
 if __name__ == "__main__":

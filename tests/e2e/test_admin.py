@@ -15,9 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bus import Publisher, TakenOver
-from bus.directory import list_streams
 from tests.e2e.conftest import StartRelay
-from tests.e2e.relay_process import RelayProcess
+from tests.e2e.relay import Relay
 from tests.e2e.waiting import wait_until
 from workers.table import Column
 
@@ -26,14 +25,14 @@ BEARER = f"Bearer {TOKEN}"
 
 
 @pytest.fixture
-def relay(start_relay: StartRelay, tmp_path: Path) -> RelayProcess:
+def relay(start_relay: StartRelay, tmp_path: Path) -> Relay:
     file = tmp_path / "admin.token"
     file.write_text(f"# ours\n{TOKEN}\n")
     return start_relay("--admin-token-file", str(file), "--log-format", "json", workers=3)
 
 
 def ask(
-    relay: RelayProcess, method: str, path: str, authorization: str = BEARER
+    relay: Relay, method: str, path: str, authorization: str = BEARER
 ) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection(*relay.address, timeout=60)
     try:
@@ -44,7 +43,7 @@ def ask(
         connection.close()
 
 
-def viewers(relay: RelayProcess, query: str = "") -> list[dict[str, Any]]:
+def viewers(relay: Relay, query: str = "") -> list[dict[str, Any]]:
     status, body = ask(relay, "GET", f"/api/viewers{query}")
     assert status == 200
     found: list[dict[str, Any]] = body["viewers"]
@@ -52,7 +51,7 @@ def viewers(relay: RelayProcess, query: str = "") -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def crowd(relay: RelayProcess) -> Iterator[list[ClientConnection]]:
+def crowd(relay: Relay) -> Iterator[list[ClientConnection]]:
     """Nine viewers of two streams, spread over the workers."""
     with ExitStack() as stack:
         clients = []
@@ -72,7 +71,7 @@ def close_code(client: ClientConnection) -> tuple[int, str]:
     return ended.value.rcvd.code, ended.value.rcvd.reason
 
 
-def test_only_with_the_token(relay: RelayProcess) -> None:
+def test_only_with_the_token(relay: Relay) -> None:
     for path, method in (("/api/viewers", "GET"), ("/api/admin/reload", "POST")):
         for wrong in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
             status, body = ask(relay, method, path, wrong)
@@ -92,9 +91,7 @@ def test_without_a_token_there_is_no_admin(start_relay: StartRelay) -> None:
         assert status == 403 and "--admin-token-file" in body["error"]
 
 
-def test_viewers_of_all_workers_are_listed(
-    relay: RelayProcess, crowd: list[ClientConnection]
-) -> None:
+def test_viewers_of_all_workers_are_listed(relay: Relay, crowd: list[ClientConnection]) -> None:
     listed = viewers(relay)
     assert len({each["id"] for each in listed}) == len(crowd)
     assert {each["worker"] for each in listed} == {0, 1, 2}
@@ -109,9 +106,7 @@ def test_viewers_of_all_workers_are_listed(
     wait_until(lambda: len(viewers(relay)) == len(crowd), "one less")
 
 
-def test_a_viewer_is_kicked_wherever_it_is(
-    relay: RelayProcess, crowd: list[ClientConnection]
-) -> None:
+def test_a_viewer_is_kicked_wherever_it_is(relay: Relay, crowd: list[ClientConnection]) -> None:
     """By its id, which the log has as well; nobody else is touched."""
     ports = {client.socket.getsockname()[1]: client for client in crowd}
     assert len(ports) == len(crowd)
@@ -141,11 +136,11 @@ def _has_ended(client: ClientConnection) -> bool:
     return False
 
 
-def is_live(relay: RelayProcess, stream: str) -> bool:
-    return any(each.name == stream and each.live for each in list_streams(relay.instance))
+def is_live(relay: Relay, stream: str) -> bool:
+    return bool(relay.streams().get(stream, {}).get("live"))
 
 
-def test_a_remote_publisher_is_stopped(relay: RelayProcess) -> None:
+def test_a_remote_publisher_is_stopped(relay: Relay) -> None:
     with connect(f"ws://127.0.0.1:{relay.port}/publish/cam0") as publisher:
         hello = {"type": "hello", "codec": "mjpeg", "width": 0, "height": 0, "fps": 0, "init": b""}
         publisher.send(msgpack.packb(hello))
@@ -156,9 +151,7 @@ def test_a_remote_publisher_is_stopped(relay: RelayProcess) -> None:
     assert ask(relay, "POST", "/api/admin/streams/cam0/stop")[0] == 404
 
 
-def test_a_program_of_this_host_is_stopped(
-    relay: RelayProcess, crowd: list[ClientConnection]
-) -> None:
+def test_a_program_of_this_host_is_stopped(relay: Relay, crowd: list[ClientConnection]) -> None:
     with Publisher("cam0", codec="mjpeg", instance=relay.instance) as publisher:
         publisher.write(b"picture")
         while isinstance(msgpack.unpackb(crowd[0].recv()), dict):
@@ -176,11 +169,11 @@ def test_a_program_of_this_host_is_stopped(
         pass
 
 
-def generations(relay: RelayProcess) -> dict[int, int]:
+def generations(relay: Relay) -> dict[int, int]:
     return {row[Column.SLOT]: row[Column.GENERATION] for row in relay.ready_rows()}
 
 
-def test_a_worker_is_restarted(relay: RelayProcess, crowd: list[ClientConnection]) -> None:
+def test_a_worker_is_restarted(relay: Relay, crowd: list[ClientConnection]) -> None:
     assert ask(relay, "POST", "/api/admin/workers/1/restart")[0] == 202
     wait_until(lambda: generations(relay) == {0: 1, 1: 2, 2: 1}, "a new worker 1")
     ended = [client for client in crowd if _has_ended(client)]
@@ -188,7 +181,7 @@ def test_a_worker_is_restarted(relay: RelayProcess, crowd: list[ClientConnection
     assert ask(relay, "POST", "/api/admin/workers/3/restart")[0] == 404
 
 
-def test_a_worker_is_drained_until_it_is_wanted_again(relay: RelayProcess) -> None:
+def test_a_worker_is_drained_until_it_is_wanted_again(relay: Relay) -> None:
     def states() -> set[int]:
         return {row[Column.SLOT] for row in relay.rows()}
 

@@ -16,11 +16,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from bus import Publisher
 from bus.frame import decode
 from tests.certificates import Pair, make_pair
 from tests.e2e.conftest import StartRelay
-from tests.e2e.relay_process import RelayProcess, command
+from tests.e2e.relay import Relay
+from tests.e2e.relay_process import command
+from tests.e2e.remote_publisher import RemotePublisher
 from tests.e2e.waiting import wait_until
 from workers.table import Column
 
@@ -31,11 +32,11 @@ def pair(tmp_path: Path) -> Pair:
 
 
 @pytest.fixture
-def relay(start_relay: StartRelay, pair: Pair) -> RelayProcess:
+def relay(start_relay: StartRelay, pair: Pair) -> Relay:
     return start_relay(*pair.flags, workers=2)
 
 
-def dial(relay: RelayProcess, pair: Pair, path: str) -> ClientConnection:
+def dial(relay: Relay, pair: Pair, path: str) -> ClientConnection:
     url = f"wss://localhost:{relay.port}{path}"
     trust = pair.trust()
     # This client reads in one thread and writes in another. OpenSSL allows that to nobody, and
@@ -53,7 +54,7 @@ def message(client: ClientConnection, kind: str) -> dict[str, Any]:
             return value
 
 
-def served(relay: RelayProcess) -> bytes:
+def served(relay: Relay) -> bytes:
     """The certificate that a new connection gets."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -65,12 +66,13 @@ def der(pair: Pair) -> bytes:
     return ssl.PEM_cert_to_DER_cert(pair.cert.read_text())
 
 
-def test_frames_come_whole_and_in_order(relay: RelayProcess, pair: Pair) -> None:
+def test_frames_come_whole_and_in_order(relay: Relay, pair: Pair) -> None:
     assert f"ready on https://127.0.0.1:{relay.port}/" in relay.output
     with (
-        Publisher("cam0", codec="mjpeg", instance=relay.instance) as publisher,
+        dial(relay, pair, "/publish/cam0") as source,
         dial(relay, pair, "/view/cam0") as viewer,
     ):
+        publisher = RemotePublisher(source, "mjpeg")
         assert message(viewer, "hello")["codec"] == "mjpeg"
         for number, size in enumerate([1, 100, 70_000, 1_500_000] * 5):
             payload = number.to_bytes(2) * size
@@ -91,10 +93,11 @@ def test_a_stalled_viewer_is_closed_and_costs_nobody(start_relay: StartRelay, pa
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     raw.connect(relay.address)
     with (
-        Publisher("cam0", codec="mjpeg", instance=relay.instance) as publisher,
+        dial(relay, pair, "/publish/cam0") as source,
         pair.trust().wrap_socket(raw, server_hostname="localhost") as stalled,
         dial(relay, pair, "/view/cam0") as witness,
     ):
+        publisher = RemotePublisher(source, "mjpeg")
         stalled.sendall(
             b"GET /view/cam0 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
             b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -116,14 +119,15 @@ def test_a_stalled_viewer_is_closed_and_costs_nobody(start_relay: StartRelay, pa
 
 
 def test_a_renewed_certificate_reaches_newcomers_and_disturbs_nobody(
-    relay: RelayProcess, pair: Pair, tmp_path: Path
+    relay: Relay, pair: Pair, tmp_path: Path
 ) -> None:
     pids = relay_pids(relay)
     before = der(pair)
     with (
-        Publisher("cam0", codec="mjpeg", instance=relay.instance) as publisher,
+        dial(relay, pair, "/publish/cam0") as source,
         dial(relay, pair, "/view/cam0") as viewer,
     ):
+        publisher = RemotePublisher(source, "mjpeg")
         message(viewer, "hello")
         assert served(relay) == before
         for number in itertools.count():
@@ -147,12 +151,12 @@ def test_a_renewed_certificate_reaches_newcomers_and_disturbs_nobody(
     assert not relay.errors()
 
 
-def relay_pids(relay: RelayProcess) -> list[int]:
+def relay_pids(relay: Relay) -> list[int]:
     return [row[Column.PID] for row in relay.ready_rows()]
 
 
 def test_a_certificate_that_cannot_be_used_changes_nothing(
-    relay: RelayProcess, pair: Pair, tmp_path: Path
+    relay: Relay, pair: Pair, tmp_path: Path
 ) -> None:
     before = der(pair)
     other = make_pair(tmp_path, "other")
@@ -168,7 +172,7 @@ def test_a_certificate_that_cannot_be_used_changes_nothing(
     assert {served(relay) for _ in range(8)} == {before}
 
 
-def test_an_unchanged_certificate_lets_a_reload_replace_workers(relay: RelayProcess) -> None:
+def test_an_unchanged_certificate_lets_a_reload_replace_workers(relay: Relay) -> None:
     before = set(relay_pids(relay))
     relay.reload()
     wait_until(
@@ -176,7 +180,7 @@ def test_an_unchanged_certificate_lets_a_reload_replace_workers(relay: RelayProc
     )
 
 
-def test_relay_publish_over_wss(relay: RelayProcess, pair: Pair) -> None:
+def test_relay_publish_over_wss(relay: Relay, pair: Pair) -> None:
     pytest.importorskip("av")
     publisher = subprocess.Popen(
         command(
@@ -199,7 +203,7 @@ def test_relay_publish_over_wss(relay: RelayProcess, pair: Pair) -> None:
         publisher.communicate(timeout=30)
 
 
-def test_a_publisher_that_trusts_nobody_says_so(relay: RelayProcess) -> None:
+def test_a_publisher_that_trusts_nobody_says_so(relay: Relay) -> None:
     done = subprocess.run(
         command(
             "relay.publish",
@@ -215,7 +219,7 @@ def test_a_publisher_that_trusts_nobody_says_so(relay: RelayProcess) -> None:
     assert "certificate is not valid" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_peers_that_break_tls_are_counted(relay: RelayProcess) -> None:
+def test_peers_that_break_tls_are_counted(relay: Relay) -> None:
     with socket.create_connection(relay.address) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = b""
@@ -230,7 +234,7 @@ def test_peers_that_break_tls_are_counted(relay: RelayProcess) -> None:
     assert not relay.errors()
 
 
-def test_it_stops_in_order(relay: RelayProcess, pair: Pair) -> None:
+def test_it_stops_in_order(relay: Relay, pair: Pair) -> None:
     with dial(relay, pair, "/view/cam0") as viewer:
         message(viewer, "ended")
         assert relay.stop() == 0

@@ -15,7 +15,10 @@ import pytest
 from bus.reclaim import reclaim
 from relay import logs
 from relay.cli.supervisor import main
+from tests.platforms import posix_only
 from tests.relay.relay_process import RelayProcess
+
+pytestmark = posix_only
 
 Start = Callable[..., RelayProcess]
 

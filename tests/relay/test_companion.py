@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 from collections.abc import Iterator
+from multiprocessing.connection import wait
 
 import psutil
 import pytest
 
 from relay.companion import BACKOFF, BACKOFF_MAX, GRACE, STABLE, Companion
+from tests.platforms import posix_only
 
 WATCHDOG = 60.0
-FOREVER = "import signal; print('up', flush=True); signal.pause()"
+FOREVER = "import threading; print('up', flush=True); threading.Event().wait()"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {FOREVER}"
 
 
@@ -23,7 +24,7 @@ def program(code: str) -> list[str]:
 
 
 def wait_end(companion: Companion) -> None:
-    assert select.select([companion.sentinel], [], [], WATCHDOG)[0]
+    assert wait([companion.sentinel], WATCHDOG)
 
 
 @pytest.fixture
@@ -65,19 +66,21 @@ def test_stops_when_asked_and_is_not_restarted(forever: Companion) -> None:
     assert [forever.restart_at, forever.kill_at] == [None, None]
 
 
+@posix_only
 def test_is_killed_when_it_does_not_hear(capfd: pytest.CaptureFixture[str]) -> None:
     companion = Companion("the test", program(DEAF))
     companion.start(0.0)
     while "up" not in capfd.readouterr().out:
-        select.select([companion.sentinel], [], [], 0.01)
+        wait([companion.sentinel], 0.01)
     companion.stop(0.0)
-    assert not select.select([companion.sentinel], [], [], 0)[0]
+    assert not wait([companion.sentinel], 0)
     companion.kill()
     wait_end(companion)
     companion.ended(1.0)
     assert not companion.running
 
 
+@posix_only
 def test_is_in_a_group_of_its_own(forever: Companion) -> None:
     (child,) = [each for each in psutil.Process().children() if FOREVER in each.cmdline()]
     assert os.getpgid(child.pid) == child.pid

@@ -8,6 +8,8 @@ import sys
 import psutil
 import pytest
 
+from tests.platforms import posix_only
+
 CHILD = """
 import ctypes, os, sys, threading, psutil
 if sys.argv[1] == "waiting":
@@ -23,7 +25,7 @@ subprocess.Popen([sys.executable, "-c", *sys.argv[1:]]).wait()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX processes")
+@posix_only
 @pytest.mark.parametrize("how", ["by signal", "waiting"])
 def test_a_killed_parent_takes_its_child_along(how: str) -> None:
     with subprocess.Popen(

@@ -18,11 +18,13 @@ from relay.restart_policy import (
     Stop,
 )
 from relay.settings import SupervisionSettings
+from relay.system import SIGKILL
+from tests.platforms import posix_only
 
 SETTINGS = SupervisionSettings(restart_backoff=0.25, restart_backoff_max=3.0, crash_limit=6)
 FAILED = Exit(1, ready=False)
 CRASHED = Exit(-signal.SIGSEGV, ready=True)
-KILLED = Exit(-signal.SIGKILL, ready=False)
+KILLED = Exit(-SIGKILL, ready=False)
 
 exits = st.builds(Exit, code=st.integers(-64, 255), ready=st.booleans(), hung=st.booleans())
 
@@ -57,7 +59,7 @@ class TestFailedStarts:
 
     def test_one_hanging_in_its_start_has_failed(self) -> None:
         policy = RestartPolicy(SETTINGS)
-        assert delays(policy, Exit(-signal.SIGKILL, ready=False, hung=True)) == [0.25]
+        assert delays(policy, Exit(-SIGKILL, ready=False, hung=True)) == [0.25]
 
     def test_one_that_says_so_stops_it_at_once(self) -> None:
         decision = RestartPolicy(SETTINGS).next(0.0, Exit(EXIT_CANNOT_START, ready=False))
@@ -131,7 +133,7 @@ class TestWords:
         [
             (Exit(0, ready=True), "exited with code 0"),
             (Exit(7, ready=False), "exited with code 7"),
-            (Exit(-9, ready=True), "was killed by SIGKILL"),
+            pytest.param(Exit(-9, ready=True), "was killed by SIGKILL", marks=posix_only),
             (Exit(-60, ready=True), "was killed by signal 60"),
             (Exit(-9, ready=True, hung=True), "hung and was killed"),
         ],

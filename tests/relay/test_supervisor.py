@@ -13,8 +13,11 @@ import psutil
 import pytest
 
 from bus.reclaim import reclaim
+from tests.platforms import posix_only
 from tests.relay.conftest import FakeRelay
 from workers.table import Column, WorkerState
+
+pytestmark = posix_only
 
 Start = Callable[..., FakeRelay]
 

@@ -11,7 +11,10 @@ import pytest
 
 from relay.errors import ListenError
 from relay.systemd import Notifier, inherited_listener
+from tests.platforms import posix_only
 from tests.relay.relay_process import RelayProcess
+
+pytestmark = posix_only
 
 EXECUTE_ACTIVATED = """
 import os, sys

@@ -12,6 +12,7 @@ from bus.reclaim import reclaim
 from relay.cli.top import main
 from relay.top.sheets import Rates, as_table, scaled, streams_sheet, viewers_sheet, workers_sheet
 from relay.viewers import Viewer
+from tests.platforms import posix_only
 from tests.relay.factories import stream_info, worker_stats
 from workers.table import Column, WorkerState, WorkerTable
 from workers.viewer import SkipCause
@@ -124,6 +125,7 @@ class TestCommand:
             "or name another with --instance\n"
         )
 
+    @posix_only
     def test_a_dead_relay_left_its_table(
         self, instance: str, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -39,4 +39,4 @@ def test_an_error_arrives_with_its_traceback(windows: WindowsPython) -> None:
 
 def test_a_guest_that_hangs_is_killed_and_tells_where_it_hung(windows: WindowsPython) -> None:
     with pytest.raises(AssertionError, match="in hang"):
-        windows.call(f"{GUEST}:hang", patience=8.0)
+        windows.call(f"{GUEST}:hang", patience=5.0)

@@ -1,17 +1,13 @@
-"""Whole test suites, run by pytest in the Windows Python, several at a time.
-
-On Windows they run by themselves and there is nothing to do here.
-"""
+"""Whole test suites, run by pytest in the Windows Python, several at a time."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
@@ -23,12 +19,7 @@ from tests.windows.pythons import ROOT, Interpreter, WindowsPython
 PATIENCE: Final = 500.0
 """Seconds for all of them."""
 
-pytestmark = [
-    pytest.mark.skipif(
-        sys.platform == "win32", reason="optional: these tests run by themselves here"
-    ),
-    pytest.mark.timeout(PATIENCE + 30),
-]
+pytestmark = pytest.mark.timeout(PATIENCE + 30)
 
 
 @dataclass(frozen=True)
@@ -40,29 +31,36 @@ class Suite:
         files: which.
         passing: at least how many tests pass.
         mark: which of their tests, as for pytest's option of that name.
-        whole: whether no test may be skipped.
     """
 
     name: str
     files: frozenset[Path]
     passing: int
     mark: str = "not slow"
-    whole: bool = field(default=False, kw_only=True)
 
 
 def _files(pattern: str) -> frozenset[Path]:
     return frozenset((ROOT / "tests").glob(pattern))
 
 
+_CONNECTIONS: Final = _files("workers/test_connection_*.py")
+_ACCEPTING: Final = _files("workers/test_acceptor.py")
 _RING: Final = _files("bus/test_ring*.py")
+# What reads and writes media is the same everywhere, and PyAV's.
+_RELAY: Final = frozenset().union(
+    *(_files(f"relay/{part}test_*.py") for part in ("", "cluster/", "load/", "publish/sinks/"))
+)
 # Those that take longest come first.
 SUITES: Final = [
-    Suite("workers", _files("workers/test_*.py"), 400),
-    Suite("ring under torture", _RING, 1, "slow", whole=True),
+    Suite("connections", _CONNECTIONS, 100, ""),
+    Suite("workers", _files("workers/test_*.py") - _CONNECTIONS - _ACCEPTING, 300, ""),
+    Suite("ring under torture", _RING, 1, "slow"),
     Suite("bus", _files("bus/test_*.py") - _RING, 300),
-    Suite("ring", _RING, 60, whole=True),
+    Suite("accepting", _ACCEPTING, 12),
+    Suite("relay", _RELAY, 500),
+    Suite("ring", _RING, 60),
     Suite("engines", _files("contracts/test_*.py"), 20),
-    Suite("windows", _files("windows/native/test_*.py"), 30, whole=True),
+    Suite("windows", _files("windows/native/test_*.py"), 30),
 ]
 
 
@@ -87,9 +85,9 @@ def running(
     _interpreter: Interpreter,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
-    """The suites that were asked for, on all processors: much of their time is waiting."""
+    """The suites that were asked for; as much of their time is waiting, more than processors."""
     asked = {item.name for item in request.session.items}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
         yield {
             suite.name: pool.submit(
                 _run, WindowsPython(_interpreter, tmp_path_factory.mktemp("suite")), suite
@@ -106,4 +104,3 @@ def test_it_passes(running: Running, suite: Suite) -> None:
     counts = running[suite.name].result()
     print(dict(counts))
     assert counts["passed"] >= suite.passing
-    assert not (suite.whole and counts["skipped"])

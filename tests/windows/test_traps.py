@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
-import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.platforms import RESET
 from tests.windows.pythons import Guest, WindowsPython
 
 GUESTS = "tests.windows.guests.listeners"
 SECOND_PORT_ASSOCIATION = 87  # ERROR_INVALID_PARAMETER
-RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 def connect(port: int) -> socket.socket:

@@ -16,7 +16,7 @@ from workers.engines import choose
 from workers.engines.choose import choose_engine
 from workers.table import ENGINES
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="io_uring is Linux's")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="optional: io_uring is Linux's")
 
 
 async def _choose(wanted: str) -> str:
