@@ -108,12 +108,14 @@ class SwarmReport:
     """What a viewers' process says twice a second.
 
     Attributes:
+        at: monotonic seconds, when it was made; processes of a host agree about them.
         kinds: sums by kind of viewer.
         outages: that ended since the last report.
         lag: seconds by which the process was late, at worst, since the last report.
         cpu: seconds of processor time that it has used.
     """
 
+    at: float
     kinds: Mapping[str, Counts]
     outages: list[Outage]
     lag: float

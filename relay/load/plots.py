@@ -32,7 +32,7 @@ def plots(report: dict[str, Any]) -> Iterator[Any]:
     samples = report["samples"]
     at = [sample["at"] for sample in samples]
     span = DataRange1d()
-    for title, series in _charts(samples):
+    for place, (title, series) in enumerate(_charts(samples)):
         if series:
             plot = _lines(title, at, series, report["events"], span)
             for each in report["incidents"]:
@@ -45,8 +45,8 @@ def plots(report: dict[str, Any]) -> Iterator[Any]:
                     )
                 )
             yield plot
-    if report["latency_ms"]:
-        yield _histogram(report["latency_ms"])
+        if place == 0 and report["latency_ms"]:
+            yield _histogram(report["latency_ms"])
 
 
 def _charts(samples: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Series]]:

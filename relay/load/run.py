@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ class Run:
         self._publishers: PublisherReport | None = None
         self._relay = RelayWatch(plan.target, plan.token, local=plan.local)
         self._asked = 0
-        self._start = self._last = 0.0
+        self._start = self._last = self._counted = 0.0
 
     # Beginning and end.
 
@@ -233,16 +234,20 @@ class Run:
             yield self._look()
 
     def _look(self) -> Sample:
-        now = time.monotonic()
-        at, passed = now - self._start, max(now - self._last, 1e-3)
-        self._last = now
+        self._last = time.monotonic()
+        at = self._last - self._start
+        # What the numbers are of: reports come when they come, not when they are looked at.
+        taken = [each.at for each in self._latest.values()]
+        counted = statistics.fmean(taken) - self._start if taken else at
         self.result.kinds = self._sums()
         counts = total(self.result.kinds)
         speeds = [float(each["fps"]) if each else None for each in self.result.browsers]
         latency = self.result.kinds[Kind.WATCHING].latency_us
-        generator = self._generator(passed)
         timeline = self.result.timeline
-        sample = timeline.look(at, counts, latency, self._relay.state, generator, speeds)
+        generator = self._generator(max(counted - self._counted, 1e-3))
+        self._counted = counted
+        relay = self._relay.state
+        sample = timeline.look(at, counted, counts, latency, relay, generator, speeds)
         self._show(Look(self.plan, self.phase, self._asked, sample, counts, self.result))
         return sample
 

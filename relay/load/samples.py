@@ -99,7 +99,7 @@ class Timeline:
         self.events: list[Event] = []
         self._before = Counts()
         self._latency_before = Histogram()
-        self._at = 0.0
+        self._counted = 0.0
         self._workers: dict[int, tuple[int, int]] = {}
         self._streams: dict[str, tuple[bool, int]] = {}
         self._answered = False
@@ -107,6 +107,7 @@ class Timeline:
     def look(
         self,
         at: float,
+        counted: float,
         now: Counts,
         latency: Histogram,
         relay: RelayState,
@@ -117,13 +118,14 @@ class Timeline:
 
         Args:
             at: seconds since the start.
+            counted: the same, when the sums were taken.
             now: sums over all viewers since the start; not changed afterwards.
             latency: of the viewers that take all they are sent, in µs; not changed afterwards.
             relay: what it says.
             generator: how it fared since the last look.
             browsers: pictures a second of each.
         """
-        before, passed = self._before, max(at - self._at, 1e-3)
+        before, passed = self._before, max(counted - self._counted, 1e-3)
         arrived = latency.since(self._latency_before)
         sample = Sample(
             at,
@@ -140,7 +142,7 @@ class Timeline:
         )
         self._notice(at, relay)
         self.samples.append(sample)
-        self._before, self._latency_before, self._at = now, latency, at
+        self._before, self._latency_before, self._counted = now, latency, counted
         return sample
 
     def note(self, at: float, what: str) -> None:

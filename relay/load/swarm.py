@@ -125,7 +125,8 @@ class _Swarm:
 
     def _report(self, lag: float) -> bool:
         outages, self._outages = self._outages, []
-        report = SwarmReport(self._counts, outages, lag, time.process_time())
+        now, cpu = time.monotonic(), time.process_time()
+        report = SwarmReport(now, self._counts, outages, lag, cpu)
         try:
             self._pipe.send(report)
         except OSError:

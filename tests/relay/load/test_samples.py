@@ -21,7 +21,7 @@ def stream(epoch: int, *, live: bool = True) -> dict[str, Any]:
 
 def look(timeline: Timeline, at: float, *workers: dict[str, Any], streams: Any = ()) -> None:
     state = RelayState(bool(workers), "e", list(workers), list(streams))
-    timeline.look(at, Counts(), Histogram(), state, Generator())
+    timeline.look(at, at, Counts(), Histogram(), state, Generator())
 
 
 def events(timeline: Timeline) -> list[tuple[float, str]]:
@@ -35,8 +35,8 @@ def test_rates_are_of_the_last_interval() -> None:
         early.add(value)
     late.merge(early.counts)
     late.add(90_000)
-    timeline.look(1, Counts(frames=10, bytes=1000), early, RelayState(), Generator())
-    sample = timeline.look(3, Counts(frames=70, bytes=5000), late, RelayState(), Generator())
+    timeline.look(1.5, 1, Counts(frames=10, bytes=1000), early, RelayState(), Generator())
+    sample = timeline.look(3, 3, Counts(frames=70, bytes=5000), late, RelayState(), Generator())
     assert sample.fps == 30
     assert sample.gbps == 4000 * 8 / 2 / 1e9
     assert sample.p50 is not None
