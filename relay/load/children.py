@@ -52,7 +52,7 @@ class Children:
         """Whether any of them is."""
         return bool(self._alive)
 
-    def hear(self, patience: float) -> Iterator[tuple[Pipe, Any]]:
+    def receive(self, patience: float) -> Iterator[tuple[Pipe, Any]]:
         """What they say within so many seconds; stops when there is something."""
         if not self._alive:
             time.sleep(patience)
@@ -63,7 +63,7 @@ class Children:
                 self._alive.remove(pipe)
                 self.died += 1
 
-    def tell(self, pipe: Pipe, what: object) -> None:
+    def send(self, pipe: Pipe, what: object) -> None:
         """Say something to one of them, if it lives."""
         with contextlib.suppress(OSError):
             pipe.send(what)
@@ -71,10 +71,10 @@ class Children:
     def stop(self, pipes: Collection[Pipe]) -> Iterator[tuple[Pipe, Any]]:
         """End some; what they say at last."""
         for pipe in pipes:
-            self.tell(pipe, "stop")
+            self.send(pipe, "stop")
         died, deadline = self.died, time.monotonic() + _END_LIMIT
         while any(pipe in self._alive for pipe in pipes) and time.monotonic() < deadline:
-            yield from self.hear(max(0.0, deadline - time.monotonic()))
+            yield from self.receive(max(0.0, deadline - time.monotonic()))
         self.died = died
 
     def end(self) -> None:

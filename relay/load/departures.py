@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.load.known import KnownFrames
-from relay.load.link import Deaf, Link
-from relay.load.viewer import Door, dial
+from relay.load.link import Link, NullListener
+from relay.load.viewer import Endpoint, dial
 from relay.load.wire import request
 
 __all__ = ["HANDSHAKE", "WAYS", "half_a_handshake", "leave_by"]
@@ -64,10 +64,10 @@ def leave_by() -> str:
     return random.choice(tuple(WAYS))
 
 
-async def half_a_handshake(door: Door, path: str) -> None:
+async def half_a_handshake(endpoint: Endpoint, path: str) -> None:
     """A tab that is reloaded while it connects."""
-    asked = request(path, door.host, door.headers)
-    link = Link(asked[: len(asked) // 2], KnownFrames(), Deaf())
+    asked = request(path, endpoint.host, endpoint.headers)
+    link = Link(asked[: len(asked) // 2], KnownFrames(), NullListener())
     with contextlib.suppress(OSError):
-        await dial(door, link)
+        await dial(endpoint, link)
         link.reset()

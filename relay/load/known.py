@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from relay.load import proof
+from relay.load.seal import flaw, sealed
 
 __all__ = ["HEAD", "KnownFrame", "KnownFrames"]
 
@@ -61,8 +61,8 @@ class KnownFrame:
         """Of a complete frame: whether it carries a seal, and what is wrong with it."""
         if self._verdict is None:
             payload = memoryview(self.message)[self._payload_at :]
-            if proof.sealed(payload):
-                self._verdict = True, proof.flaw(payload, self.capture_us)
+            if sealed(payload):
+                self._verdict = True, flaw(payload, self.capture_us)
             else:
                 self._verdict = False, ""
         return self._verdict

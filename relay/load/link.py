@@ -17,7 +17,7 @@ from relay.load.reader import FrameReader, WireError
 from relay.load.wire import BINARY, CLOSE, PING, PONG, client_frame, message
 from workers.acceptor import LINGER_RESET
 
-__all__ = ["Deaf", "Link", "Listener"]
+__all__ = ["Link", "Listener", "NullListener"]
 
 _BUFFER: Final = memoryview(bytearray(1 << 20))
 """Shared by all viewers of a process: what is read is used before anybody reads again."""
@@ -36,7 +36,7 @@ class Listener(Protocol):
     def gone(self, opened: bool, code: int, reason: str) -> None: ...
 
 
-class Deaf:
+class NullListener:
     """Listens for a connection that nobody watches any more."""
 
     def opened(self) -> None: ...

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay.load.pipe import Pipe
-from relay.load.proof import SEAL_BYTES, seal
+from relay.load.seal import SEAL_BYTES, seal
 from relay.load.streams import SyntheticStreams
 from relay.publish.clock import now_us
 from relay.publish.errors import PublishError

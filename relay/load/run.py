@@ -21,7 +21,7 @@ from relay.load.publishers import PublisherReport, PublisherSettings, publishers
 from relay.load.relay_watch import RelayWatch
 from relay.load.result import Result
 from relay.load.samples import Generator, Sample
-from relay.load.swarm import Crowd, SwarmSettings, swarm_main
+from relay.load.swarm import Resize, SwarmSettings, swarm_main
 
 __all__ = ["CannotStart", "Look", "Run", "run"]
 
@@ -194,7 +194,7 @@ class Run:
         count = len(self._swarms)
         for place, pipe in enumerate(self._swarms):
             share = viewers // count + (place < viewers % count)
-            self._children.tell(pipe, Crowd(share, over))
+            self._children.send(pipe, Resize(share, over))
 
     # Looking.
 
@@ -273,7 +273,7 @@ class Run:
         )
 
     def _hear(self, patience: float) -> None:
-        for pipe, said in self._children.hear(patience):
+        for pipe, said in self._children.receive(patience):
             self._take(pipe, said)
 
     def _take(self, pipe: Pipe, said: Any) -> None:

@@ -21,10 +21,10 @@ from relay.load.known import KnownFrames
 from relay.load.mix import Kind, Mix
 from relay.load.pipe import Pipe
 from relay.load.target import Target
-from relay.load.viewer import Door, Viewer
+from relay.load.viewer import Endpoint, Viewer
 from relay.load.watching import Clocks, Watching
 
-__all__ = ["Crowd", "SwarmSettings", "swarm_main"]
+__all__ = ["Resize", "SwarmSettings", "swarm_main"]
 
 _REPORT: Final = 0.5
 _STEP: Final = 0.05
@@ -32,7 +32,7 @@ _GOODBYE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class Resize:
     """What a swarm is told: how many viewers there should be.
 
     Attributes:
@@ -96,13 +96,13 @@ class _Swarm:
         self._viewers: list[Viewer] = []
         self._outages: list[Outage] = []
         self._errands: set[asyncio.Task[None]] = set()
-        self._door: Door | None = None
+        self._endpoint: Endpoint | None = None
         self._next_churn = 0.0
 
     async def run(self) -> None:
         """Until stopped."""
         _raise_limit()
-        self._door = _door(self._settings)
+        self._endpoint = _endpoint(self._settings)
         next_report = next_tick = time.monotonic()
         self._next_churn = next_tick + self._pause()
         lag = 0.0
@@ -138,25 +138,25 @@ class _Swarm:
         try:
             while self._pipe.poll():
                 command = self._pipe.recv()
-                if not isinstance(command, Crowd):
+                if not isinstance(command, Resize):
                     return False
                 self._resize(command)
         except (EOFError, OSError):
             return False
         return True
 
-    def _resize(self, crowd: Crowd) -> None:
-        while len(self._viewers) > crowd.viewers:
+    def _resize(self, wanted: Resize) -> None:
+        while len(self._viewers) > wanted.viewers:
             self._viewers.pop().leave()
-        more = crowd.viewers - len(self._viewers)
+        more = wanted.viewers - len(self._viewers)
         for index in range(more):
             viewer = self._make()
             self._viewers.append(viewer)
-            viewer.come(index * crowd.over / more)
+            viewer.come(index * wanted.over / more)
 
     def _make(self) -> Viewer:
         wanted = self._settings
-        assert self._door is not None
+        assert self._endpoint is not None
         number = len(self._viewers) * wanted.processes + wanted.place
         kind = wanted.mix.kind_of(number)
         counts = self._counts[kind]
@@ -164,7 +164,7 @@ class _Swarm:
         # Only of those that take all they are sent an outage says something.
         keep = self._outages_of if kind is Kind.WATCHING else _ignore
         watching = Watching(number, counts, keep, wanted.clocks)
-        return Viewer(kind, self._door, path, self._known[path], counts, watching)
+        return Viewer(kind, self._endpoint, path, self._known[path], counts, watching)
 
     def _outages_of(self, outage: Outage) -> None:
         self._outages.append(outage)
@@ -185,8 +185,10 @@ class _Swarm:
         way = leave_by()
         self._counts[viewer.kind].left[way] += 1
         viewer.leave(WAYS[way])
-        if way == HANDSHAKE and self._door is not None:
-            errand = asyncio.ensure_future(half_a_handshake(self._door, self._settings.paths[0]))
+        if way == HANDSHAKE and self._endpoint is not None:
+            errand = asyncio.ensure_future(
+                half_a_handshake(self._endpoint, self._settings.paths[0])
+            )
             self._errands.add(errand)
             errand.add_done_callback(self._errands.discard)
         viewer.come()
@@ -208,13 +210,13 @@ def _ignore(outage: Outage) -> None:
     """Of a viewer whose outages say nothing of the relay."""
 
 
-def _door(settings: SwarmSettings) -> Door:
+def _endpoint(settings: SwarmSettings) -> Endpoint:
     target = settings.target
     name = f"[{target.host}]" if ":" in target.host else target.host
     headers = (f"Authorization: Bearer {settings.token}",) if settings.token else ()
     addresses = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     tls = ssl.create_default_context() if target.secure else None
-    return Door(addresses, f"{name}:{target.port}", target.host, tls, headers)
+    return Endpoint(addresses, f"{name}:{target.port}", target.host, tls, headers)
 
 
 def _raise_limit() -> None:

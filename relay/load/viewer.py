@@ -17,13 +17,13 @@ from typing import Any, Final
 
 from relay.load.counts import NO_ANSWER, NO_DESCRIPTOR, NO_PORT, Counts
 from relay.load.known import KnownFrame, KnownFrames
-from relay.load.link import Deaf, Link
+from relay.load.link import Link, NullListener
 from relay.load.mix import Kind
 from relay.load.retry import retry_delay
 from relay.load.watching import Watching
 from relay.load.wire import request
 
-__all__ = ["Door", "Viewer", "dial", "now_us"]
+__all__ = ["Endpoint", "Viewer", "dial", "now_us"]
 
 _REPORT_TICKS: Final = 5
 _SILENT_US: Final = 15_000_000
@@ -40,7 +40,7 @@ def now_us() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """How the relay is reached.
 
     Attributes:
@@ -58,7 +58,7 @@ class Door:
     headers: tuple[str, ...]
 
 
-async def dial(door: Door, link: Link, *, small: bool = False) -> None:
+async def dial(endpoint: Endpoint, link: Link, *, small: bool = False) -> None:
     """Connect.
 
     Args:
@@ -68,15 +68,17 @@ async def dial(door: Door, link: Link, *, small: bool = False) -> None:
         OSError: when the relay cannot be reached.
     """
     loop = asyncio.get_running_loop()
-    family, kind, protocol, _, address = door.addresses[0]
+    family, kind, protocol, _, address = endpoint.addresses[0]
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
         if small:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_WINDOW)
         await loop.sock_connect(sock, address)
-        name = door.name if door.tls is not None else None
-        await loop.create_connection(lambda: link, sock=sock, ssl=door.tls, server_hostname=name)
+        name = endpoint.name if endpoint.tls is not None else None
+        await loop.create_connection(
+            lambda: link, sock=sock, ssl=endpoint.tls, server_hostname=name
+        )
     except BaseException:
         sock.close()
         raise
@@ -87,7 +89,7 @@ class Viewer:
 
     Args:
         kind: how it behaves.
-        door: where it connects.
+        endpoint: where it connects.
         path: of its stream.
         known: frames of its stream.
         counts: where it counts.
@@ -101,7 +103,7 @@ class Viewer:
     def __init__(
         self,
         kind: Kind,
-        door: Door,
+        endpoint: Endpoint,
         path: str,
         known: KnownFrames,
         counts: Counts,
@@ -109,7 +111,7 @@ class Viewer:
     ) -> None:
         self.kind = kind
         self.connected = False
-        self._door = door
+        self._endpoint = endpoint
         self._path = path
         self._known = known
         self._counts = counts
@@ -133,8 +135,8 @@ class Viewer:
             await asyncio.sleep(delay)
         self._watching.asks(now_us())
         self._attempted = time.monotonic()
-        door = self._door
-        asked = request(self._path, door.host, door.headers)
+        endpoint = self._endpoint
+        asked = request(self._path, endpoint.host, endpoint.headers)
         if self.kind is Kind.HALF_OPEN and random.random() < 0.5:
             asked = asked[: len(asked) // 2]
         link = Link(asked, self._known, self, _SLOW_RATE if self.kind is Kind.SLOW else 0.0)
@@ -142,7 +144,7 @@ class Viewer:
         self._link = link
         try:
             async with asyncio.timeout(_HANDSHAKE_LIMIT):
-                await dial(self._door, link, small=small)
+                await dial(self._endpoint, link, small=small)
         except (OSError, TimeoutError) as exc:
             if isinstance(exc, ssl.SSLError):
                 why = f"TLS: {exc.reason or exc}"
@@ -262,7 +264,7 @@ class Viewer:
             self.connected = False
             self._counts.connected -= 1
         if link is not None:
-            link.listener = Deaf()
+            link.listener = NullListener()
             way(link)
         return link
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import msgpack
 
 from bus.frame import encode
-from relay.load.proof import SEAL_BYTES, seal
+from relay.load.seal import SEAL_BYTES, seal
 from workers.messages import header
 
 __all__ = ["main"]

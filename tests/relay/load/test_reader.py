@@ -8,8 +8,8 @@ from websockets.frames import Frame, Opcode
 
 from bus.frame import encode
 from relay.load.known import KnownFrame, KnownFrames
-from relay.load.proof import seal
 from relay.load.reader import FrameReader, WireError
+from relay.load.seal import seal
 from relay.load.wire import BINARY, CLOSE
 
 Seen = list[tuple[object, ...]]
