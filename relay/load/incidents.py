@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from relay.load.counts import Outage
 
-__all__ = ["Incident", "incidents"]
+__all__ = ["Incident", "affected", "incidents"]
 
 _APART_US = 2_000_000
+_STEP_US = 50_000
 _WORDS = {"lost": "connection lost", "ended": "publisher gone", "frozen": "no pictures"}
 
 
@@ -61,6 +62,26 @@ def incidents(outages: Iterable[Outage], start_us: int) -> list[Incident]:
             groups.append(group)
         group.append(outage)
     return [_incident(group, start_us) for group in groups]
+
+
+def affected(outages: Iterable[Outage], start_us: int) -> list[tuple[float, int]]:
+    """How many viewers had no picture, from which second of the test on.
+
+    Args:
+        outages: in any order.
+        start_us: of the test, Unix microseconds.
+    """
+    changes: Counter[int] = Counter()
+    for each in outages:
+        began = (each.began_us - start_us) // _STEP_US
+        ended = began + max(1, round(each.seconds * 1e6 / _STEP_US))
+        changes.update({began: 1})
+        changes.subtract({ended: 1})
+    found, now = [(0.0, 0)], 0
+    for step in sorted(changes):
+        now += changes[step]
+        found.append((step * _STEP_US / 1e6, now))
+    return found
 
 
 def _incident(group: Sequence[Outage], start_us: int) -> Incident:

@@ -16,6 +16,7 @@ __all__ = ["plots"]
 
 _COLOURS: Final = ("#2f7de1", "#e08a00", "#d92d20", "#1f9d6b", "#8350d6", "#0e8f9c", "#7a6a53")
 _MARK: Final = "#d92d20"
+_VIEWERS: Final = "Viewers"
 _MIB: Final = 1 << 20
 _NAMES_IN_A_ROW: Final = 6
 _MOST_NAMES: Final = 24
@@ -35,6 +36,8 @@ def plots(report: dict[str, Any]) -> Iterator[Any]:
     for place, (title, series) in enumerate(_charts(samples)):
         if series:
             plot = _lines(title, at, series, report["events"], span)
+            if title == _VIEWERS:
+                _add_affected(plot, report["without_picture"], at)
             for each in report["incidents"]:
                 plot.add_layout(
                     BoxAnnotation(
@@ -66,7 +69,7 @@ def _charts(samples: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Series]]:
 
     yield "Capture to arrival, ms", {name: of(name) for name in ("p50", "p95", "p99")}
     yield "Frames a second, all viewers", {"frames/s": of("fps")}
-    yield "Viewers", {"connected": of("connected"), "without a picture": of("frozen")}
+    yield _VIEWERS, {"connected": of("connected")}
     yield "Viewers of each worker", by_worker("viewers")
     yield "Processors used by each worker", by_worker("cpu")
     yield "Memory of each worker, with the rings it has read, MiB", by_worker("rss", 1 / _MIB)
@@ -120,6 +123,19 @@ def _lines(
     plot.legend.label_text_font_size = "12px"
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
     return plot
+
+
+def _add_affected(plot: Any, steps: Sequence[tuple[float, int]], at: Sequence[float]) -> None:
+    """Who had no picture: to the moment, and not only once a second."""
+    times, counts = (list(each) for each in zip(*steps, strict=True))
+    plot.step(
+        [*times, max([*times, *at])],
+        [*counts, counts[-1]],
+        mode="after",
+        legend_label="without a picture",
+        color=_COLOURS[1],
+        line_width=2,
+    )
 
 
 def _mark(plot: Any, events: Sequence[dict[str, Any]], top: float) -> None:

@@ -122,6 +122,8 @@ def _notes(look: Look) -> Iterator[RenderableType]:
     if look.sample.browsers:
         speeds = "  ".join("-" if each is None else f"{each:.0f}" for each in look.sample.browsers)
         yield Text(f"browsers' fps  {speeds}", style="dim")
+    if look.result.timeline.events:
+        yield Text()
     for event in look.result.timeline.events[-_EVENTS:]:
         line = Text(f"{event.at:5.0f} s  {event.what}", style="yellow")
         line.truncate(78, overflow="ellipsis")

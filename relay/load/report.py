@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from relay.load.diagnosis import Diagnosis, diagnose
-from relay.load.incidents import incidents
+from relay.load.incidents import affected, incidents
 from relay.load.metrics import metrics, percentile, total
 from relay.load.mix import Kind
 from relay.load.plan import Plan
@@ -71,6 +71,7 @@ def report_json(
         },
         "reasons": dict(everybody.reasons.most_common()),
         "incidents": [{**asdict(each), "words": str(each)} for each in happened],
+        "without_picture": affected(result.outages, result.started_us),
         "browsers": result.browsers,
         "browser_freezes": result.freezes,
         "paint_ms": {str(p): percentile(result.paint_ms, p) for p in (50, 95, 99)},

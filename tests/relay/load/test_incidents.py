@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.load.counts import Outage
-from relay.load.incidents import incidents
+from relay.load.incidents import affected, incidents
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
@@ -39,6 +39,12 @@ def test_what_lies_apart_or_has_another_cause() -> None:
         (30, "connection lost"),
     ]
     assert found[1].open == 1
+
+
+def test_how_many_had_no_picture_when() -> None:
+    found = affected([lost(1, 10, 1.0), lost(2, 10.5, 1.0), lost(3, 10.5, 0.001)], START)
+    assert found == [(0, 0), (10, 1), (10.5, 3), (10.55, 2), (11, 1), (11.5, 0)]
+    assert affected([], START) == [(0, 0)]
 
 
 def test_nothing() -> None:
