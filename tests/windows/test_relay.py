@@ -13,6 +13,7 @@ from tests.e2e.conftest import StartPublisher
 from tests.e2e.crowd import Crowd
 from tests.e2e.waiting import run, until, wait_until
 from tests.windows.conftest import StartRelay
+from tests.windows.pythons import WindowsPython
 from workers.table import Column
 
 FPS: Final = 20
@@ -43,11 +44,14 @@ def test_pages_and_numbers(start_relay: StartRelay) -> None:
     assert not relay.errors()
 
 
-def test_relay_top_shows_it(start_relay: StartRelay) -> None:
+def test_relay_top_shows_it(start_relay: StartRelay, windows: WindowsPython) -> None:
     relay = start_relay(workers=2)
     outcome = relay.run_command("relay.cli.top", "--once")
     assert outcome.code == 0, outcome.stderr
-    assert f"{relay.instance}: 2 workers (asyncio)" in outcome.stdout
+    screen = windows.call("tests.windows.guests.screen:show", relay.instance)
+    for shown in (outcome.stdout, screen):
+        assert f"{relay.instance}: 2 workers" in shown
+        assert {str(row[Column.PID]) for row in relay.rows()} <= {*shown.split()}
 
 
 def test_relay_load_watches_it(start_relay: StartRelay, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import psutil
 
@@ -23,6 +23,8 @@ from tests.windows.witness import Witness
 from workers.table import Column, WorkerState, WorkerStats
 
 __all__ = ["WindowsRelay"]
+
+_MODULES: Final = frozenset({"relay", "relay.publish", "relay.cluster"})
 
 
 class WindowsRelay(Relay):
@@ -138,14 +140,17 @@ class WindowsRelay(Relay):
             if any("wineserver" in word for word in _words(process))
         ]
 
-    def processes(self, *modules: str) -> list[psutil.Process]:
-        """What is alive of it: what runs ``modules``; without any, that and its workers."""
-        wanted = modules or ("relay", "relay.publish", "relay.cluster")
+    def processes(self) -> list[psutil.Process]:
+        """Everything alive that belongs to it: supervisor, workers, programs beside them."""
         return [
             process
             for process in self._neighbours()
-            if {*wanted} & {*_words(process)} or (not modules and _is_worker(process))
+            if _MODULES & {*_words(process)} or _is_worker(process)
         ]
+
+    def bridges(self) -> list[psutil.Process]:
+        """Its bridge to a cluster, if it is alive."""
+        return [process for process in self.processes() if "relay.cluster" in _words(process)]
 
     def descriptors(self) -> dict[int, int]:
         """Those of Wine's server, which holds all handles there are; natively those of workers."""
