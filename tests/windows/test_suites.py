@@ -85,9 +85,9 @@ def running(
     _interpreter: Interpreter,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
-    """The suites that were asked for; as much of their time is waiting, more than processors."""
+    """The suites that were asked for, on all processors: much of their time is waiting."""
     asked = {item.name for item in request.session.items}
-    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield {
             suite.name: pool.submit(
                 _run, WindowsPython(_interpreter, tmp_path_factory.mktemp("suite")), suite

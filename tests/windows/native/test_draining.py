@@ -22,7 +22,8 @@ from workers.worker import _Worker
 assert sys.platform == "win32"
 
 ORDERLY = 20
-DRAIN = {"type": "drain", "deadline": 0.5}
+# Time for the orderly ones to read what is on its way to them.
+DRAIN = {"type": "drain", "deadline": 5.0}
 
 
 def under_way() -> list[Any]:
