@@ -29,6 +29,7 @@ for group in "${@:-browser}"; do
         [ -x /usr/sbin/nats-server ] || command -v nats-server >/dev/null 2>&1 ||
             missing="$missing nats-server"
         [ -x /sbin/ip ] || command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
+        command -v nsenter >/dev/null 2>&1 || missing="$missing util-linux"
         ;;
     windows)
         command -v wine64 >/dev/null 2>&1 || [ -x /usr/lib/wine/wine64 ] ||

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from tests.e2e.publishers import PublisherProcess
 from tests.e2e.relay_process import RelayProcess
 from tests.e2e.waiting import wait_until
 
-__all__ = ["Cluster", "Node"]
+__all__ = ["Cluster", "Node", "own_memory"]
 
 
 class Node(RelayProcess):
@@ -88,9 +89,7 @@ class Cluster:
         """
         flags = ["--cluster", self.nats.url, "--cluster-node", name, *options]
         if creds:
-            path = self._directory / f"{name}.creds"
-            path.write_text(creds)
-            flags += ["--cluster-creds", str(path)]
+            flags += ["--cluster-creds", str(self.replace_creds(name, creds))]
         log = self._directory / f"{name}.log"
         settings.setdefault("workers", 1)
         node = Node(f"{self._instance}-{name}", log, *flags, **settings)  # type: ignore[arg-type]
@@ -100,6 +99,17 @@ class Cluster:
         if connected:
             wait_until(lambda: node.number(Counter.CONNECTED), lambda: f"NATS: {node.tail()}")
         return node
+
+    def start(self, *names: str) -> list[Node]:
+        """Start nodes side by side."""
+        with ThreadPoolExecutor(len(names)) as pool:
+            return list(pool.map(self.node, names))
+
+    def replace_creds(self, name: str, creds: str) -> Path:
+        """Write a node's credentials file."""
+        path = self._directory / f"{name}.creds"
+        path.write_text(creds)
+        return path
 
     def publish(
         self, node: Node, stream: str, *, live: bool = True, **settings: object
@@ -118,11 +128,17 @@ class Cluster:
 
     def clean_up(self) -> list[str]:
         """Stop everything; what should not have been left."""
-        for publisher in self._publishers:
-            publisher.clean_up()
-        left = [found for node in self.nodes for found in node.clean_up()]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(PublisherProcess.clean_up, self._publishers))
+            left = [found for each in pool.map(Node.clean_up, self.nodes) for found in each]
         self.nats.kill()
         return left
+
+
+def own_memory(processes: Sequence[psutil.Process]) -> int:
+    """Bytes that are no shared memory, such as rings."""
+    infos = [each.memory_info() for each in processes]
+    return sum(info.rss - info.shared for info in infos)
 
 
 @pytest.fixture

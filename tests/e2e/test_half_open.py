@@ -8,14 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import secrets
-import socket
-import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final
 
 import pytest
 
@@ -25,70 +18,19 @@ from tests.e2e.conftest import StartPublisher, StartRelay
 from tests.e2e.crowd import Crowd
 from tests.e2e.raw_client import HELLO, RawClient
 from tests.e2e.waiting import run, until
+from tests.namespaces import Namespace
 from workers.table import Column
-
-_NEW_NET: Final = 0x40000000
-_NEAR: Final = "10.203.77.1"
-_FAR: Final = "10.203.77.2"
-
-
-@dataclass(frozen=True, slots=True)
-class Cable:
-    """The way to another network namespace.
-
-    Attributes:
-        space: that namespace.
-        end: name of the cable's far end.
-    """
-
-    space: str
-    end: str
-
-    def far_socket(self) -> socket.socket:
-        """A socket over there."""
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(self._make_socket).result()
-
-    def _make_socket(self) -> socket.socket:
-        # The thread moves there and ends; a socket stays where it was made.
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open(f"/run/netns/{self.space}") as space:
-            if libc.setns(space.fileno(), _NEW_NET):
-                raise OSError(ctypes.get_errno(), "setns")
-        made = socket.socket()
-        made.setblocking(False)
-        return made
-
-    def pull(self) -> None:
-        """From now on nothing gets through, in either direction."""
-        _ip("netns", "exec", self.space, "ip", "link", "set", self.end, "down")
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
 
 
 @pytest.fixture
-def cable() -> Iterator[Cable]:
-    """A fresh cable."""
-    name = f"relay{secrets.token_hex(3)}"
-    near, far = f"{name}n", f"{name}f"
+def far_side() -> Iterator[Namespace]:
+    """Another network namespace, without a cable to it."""
     try:
-        _ip("netns", "add", name)
-    except (OSError, subprocess.CalledProcessError) as exc:
+        made = Namespace()
+    except OSError as exc:
         pytest.skip(f"no network namespace can be made here: {exc}")
-    try:
-        _ip("link", "add", near, "type", "veth", "peer", "name", far, "netns", name)
-        _ip("addr", "add", f"{_NEAR}/30", "dev", near)
-        _ip("link", "set", near, "up")
-        _ip("netns", "exec", name, "ip", "addr", "add", f"{_FAR}/30", "dev", far)
-        _ip("netns", "exec", name, "ip", "link", "set", far, "up")
-        yield Cable(name, far)
-    finally:
-        # Sockets over there may keep the namespace for a moment, but not the cable.
-        with contextlib.suppress(subprocess.CalledProcessError):
-            _ip("link", "del", near)
-        _ip("netns", "del", name)
+    yield made
+    made.close()
 
 
 async def _attend(client: RawClient, frames: list[int], data: bytes) -> None:
@@ -104,11 +46,12 @@ async def _attend(client: RawClient, frames: list[int], data: bytes) -> None:
 
 
 def test_pulled_cable_is_noticed(
-    cable: Cable, start_relay: StartRelay, publish: StartPublisher
+    far_side: Namespace, start_relay: StartRelay, publish: StartPublisher
 ) -> None:
     """Idle viewers, busy ones and publishers on the far side are given up; nobody else is."""
+    cable = far_side.cable("far0")
     relay = start_relay(
-        *("--host", _NEAR, "--ping-interval", "1", "--ping-timeout", "1"),
+        *("--host", cable.near, "--ping-interval", "1", "--ping-timeout", "1"),
         *("--user-timeout", "2", "--progress-timeout", "600"),
         workers=1,
         env={"RELAY_PUBLISH_TOKEN": "let-me-in"},
@@ -122,7 +65,7 @@ def test_pulled_cable_is_noticed(
             clients, behind = {}, {}
             received: dict[str, list[int]] = {}
             for path in ("/view/nothing", "/view/cam0", "/publish/far?token=let-me-in"):
-                clients[path] = client = RawClient(cable.far_socket())
+                clients[path] = client = RawClient(far_side.tcp_socket())
                 await asyncio.get_running_loop().sock_connect(client.sock, relay.address)
                 behind[path] = await client.open(path)
             await client.send(wire.message(**HELLO))
@@ -134,7 +77,7 @@ def test_pulled_cable_is_noticed(
             # Longer than all the deadlines, with the cable in its place.
             await until(lambda: len(received["/view/cam0"]) > 150, "six seconds of video")
             assert [row[Column.CONNECTIONS] for row in relay.rows()] == [5]
-            await asyncio.to_thread(cable.pull)
+            await asyncio.to_thread(far_side.run, "ip", "link", "set", cable.device, "down")
             await until(
                 lambda: relay.rows()[0][Column.CONNECTIONS] == 2,
                 lambda: f"only those on this side to be left: {relay.rows()[0].values}",
