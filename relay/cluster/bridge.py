@@ -13,25 +13,24 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from bus.directory import DIRECTORY_TOKEN, Directory, list_streams
+from bus.directory import DIRECTORY_TOKEN, Directory
 from bus.doorbell import open_doorbell
-from bus.errors import BusError, StreamBusy
+from bus.errors import BusError, InvalidName, StreamBusy
 from bus.layout import TOKENS
-from bus.stream import StreamInfo
 from relay.cluster.congestion import Congestion
 from relay.cluster.counters import ClusterCounters, Counter
 from relay.cluster.directory import HEARTBEAT, Claim, ClusterDirectory
 from relay.cluster.incoming import IncomingContext, IncomingStream
 from relay.cluster.link import Link
+from relay.cluster.local import LocalStreams
 from relay.cluster.messages import Announcement, MessageInvalid, Node, Want, decode, encode
-from relay.cluster.outbox import Notice
 from relay.cluster.outgoing import unix_us
 from relay.cluster.sending import Sending
 from relay.cluster.settings import ClusterSettings, node_name
-from relay.cluster.subjects import Subjects, parse_subject
+from relay.cluster.subjects import Subject, Subjects, parse_subject
 from relay.errors import RelayError
 
 __all__ = ["Bridge", "NameTaken"]
@@ -39,6 +38,8 @@ __all__ = ["Bridge", "NameTaken"]
 log = logging.getLogger(__name__)
 
 TICK: Final = 0.5
+ANSWER_DELAY: Final = 0.02
+"""Seconds after which a node that has just begun is told all that is published here."""
 
 
 class NameTaken(RelayError):
@@ -59,7 +60,6 @@ class Bridge:
         Raises:
             BusError, OSError: shared memory does not take what the bridge needs.
         """
-        self._instance = instance
         self._node = node_name(settings)
         self._subjects = Subjects(settings.cluster_name, self._node)
         self._loop = asyncio.get_running_loop()
@@ -83,8 +83,6 @@ class Bridge:
         )
         self._self = Node(secrets.randbits(48), unix_us())
         self._tokens = itertools.cycle(range(1, TOKENS - 2))
-        self._local: dict[str, Announcement] = {}
-        self._terms: dict[str, int] = {}
         self._sending = Sending(
             instance,
             self._tokens,
@@ -93,9 +91,11 @@ class Bridge:
             subjects=self._subjects,
             counters=self._counters,
         )
+        self._local = LocalStreams(instance, self._link, self._subjects, self._sending)
         self._incoming: dict[str, IncomingStream] = {}
         self._trouble: dict[str, str] = {}
         self._announced_at = 0.0
+        self._announcing = False
         self._subscribed = False
         self._scan_planned = False
 
@@ -128,8 +128,7 @@ class Bridge:
             sending.result()
 
     async def _say_goodbye(self) -> None:
-        for stream in self._local:
-            self._link.send(self._subjects.stream(stream), encode(Announcement(live=False)))
+        self._local.say_goodbye()
         await self._link.sent()
 
     def _close(self) -> None:
@@ -148,10 +147,10 @@ class Bridge:
     def _up(self) -> None:
         if not self._subscribed:
             self._subscribed = True
-            self._link.subscribe(self._subjects.nodes, self._on_node)
-            self._link.subscribe(self._subjects.streams, self._on_stream)
-            self._link.subscribe(self._subjects.wants, self._on_want)
-            self._link.subscribe(self._subjects.replays, self._on_replay)
+            self._listen(self._subjects.nodes, self._on_node)
+            self._listen(self._subjects.streams, self._on_stream)
+            self._listen(self._subjects.wants, self._on_want)
+            self._listen(self._subjects.replays, self._on_replay)
         self._announce()
         for incoming in self._incoming.values():
             incoming.rejoin(time.monotonic())
@@ -211,59 +210,33 @@ class Bridge:
     def _scan(self) -> None:
         """Look which streams this host publishes, and put every name in its place."""
         self._scan_planned = False
-        found = {
-            info.name: info
-            for info in list_streams(self._instance)
-            if info.live and info.metadata is not None and info.metadata.kind != "cluster"
-        }
         for stream in [each for each in self._incoming if self._incoming[each].taken_over]:
             # By a program of this host, with takeover: it has the next word.
-            self._terms[stream] = self._directory.next_term(stream)
+            self._local.took_over(stream, self._directory.next_term(stream))
             self._incoming.pop(stream).close()
-        for stream in [each for each in self._local if each not in found]:
-            self._end_local(stream)
-        for stream, info in found.items():
-            self._see_local(stream, info)
+        self._local.scan()
         self._reconcile()
 
-    def _see_local(self, stream: str, info: StreamInfo) -> None:
-        metadata = info.metadata
-        assert metadata is not None
-        known = self._local.get(stream)
-        news = Announcement(
-            live=True,
-            term=known.term if known else self._terms.pop(stream, 0),
-            since=known.since if known else unix_us(),
-            epoch=metadata.epoch,
-            codec=metadata.codec,
-            width=metadata.width,
-            height=metadata.height,
-            fps=metadata.fps or info.fps,
-            bitrate=info.bitrate,
-        )
-        self._local[stream] = news
-        if known is None:
-            self._link.send(self._subjects.stream(stream), encode(news))
-
-    def _end_local(self, stream: str) -> None:
-        """A stream of this node has ended; its last frames go before the news."""
-        del self._local[stream]
-        subject, data = self._subjects.stream(stream), encode(Announcement(live=False))
-        if not self._sending.end(stream, Notice(subject, data)):
-            self._link.send(subject, data)
+    def _announce_soon(self) -> None:
+        """Announce once, however many nodes began at this moment."""
+        if not self._announcing:
+            self._announcing = True
+            self._loop.call_later(ANSWER_DELAY, self._announce)
 
     def _announce(self) -> None:
+        self._announcing = False
         self._announced_at = time.monotonic()
         self._link.send(self._subjects.node, encode(self._self))
-        for stream, news in self._local.items():
-            self._link.send(self._subjects.stream(stream), encode(news))
+        self._local.announce()
 
     # Streams of other nodes.
 
     def _reconcile(self) -> None:
         """Hold every name that another node owns, and let go of those that none does."""
-        for stream in {*self._directory.owners(), *self._incoming}:
+        known = {*self._directory.owners(), *self._incoming}
+        for stream in known:
             self._settle(stream)
+        self._trouble = {name: words for name, words in self._trouble.items() if name in known}
 
     def _settle(self, stream: str) -> None:
         claim = self._directory.owner(stream)
@@ -274,7 +247,7 @@ class Bridge:
             self._incoming.pop(stream).close()
 
     def _follow(self, stream: str, claim: Claim) -> None:
-        own = self._local.get(stream)
+        own = self._local.announced.get(stream)
         if own is not None and Claim(self._node, own).rank <= claim.rank:
             return
         known = self._incoming.get(stream)
@@ -295,21 +268,33 @@ class Bridge:
             if own is not None:
                 self._counters.add(Counter.CONFLICTS)
                 log.warning("stream %s is node %s's; its publisher here ends", stream, claim.node)
-                self._end_local(stream)
+                self._local.end(stream)
             else:
                 log.info("stream %s is published on node %s", stream, claim.node)
 
     # Messages.
 
-    def _on_node(self, subject: str, data: bytes) -> None:
-        sender, message = parse_subject(subject).sender, _decode(subject, data)
-        if sender == self._node and isinstance(message, Node):
+    def _listen(self, pattern: str, hear: Callable[[Subject, bytes], None]) -> None:
+        def receive(subject: str, data: bytes) -> None:
+            try:
+                hear(parse_subject(subject), data)
+            except (InvalidName, MessageInvalid) as exc:
+                log.warning("%s: a message is not understood: %s", subject, exc)
+
+        self._link.subscribe(pattern, receive)
+
+    def _on_node(self, where: Subject, data: bytes) -> None:
+        message, now = decode(data), time.monotonic()
+        if not isinstance(message, Node):
+            return
+        if where.sender == self._node:
             self._meet_namesake(message)
-        elif isinstance(message, Node) and self._directory.heard_node(
-            sender, message.boot, time.monotonic()
-        ):
+        elif self._directory.heard_node(where.sender, message.boot, now):
+            for incoming in self._incoming.values():
+                if incoming.claim.node == where.sender:
+                    incoming.owner_restarted(now)
             # It knows nothing yet.
-            self._announce()
+            self._announce_soon()
 
     def _meet_namesake(self, other: Node) -> None:
         """Two bridges of one name: the one that began later leaves."""
@@ -322,8 +307,8 @@ class Bridge:
                 )
             )
 
-    def _on_stream(self, subject: str, data: bytes) -> None:
-        where, message = parse_subject(subject), _decode(subject, data)
+    def _on_stream(self, where: Subject, data: bytes) -> None:
+        message = decode(data)
         if not isinstance(message, Announcement) or where.sender == self._node:
             return
         before = self._directory.owner(where.stream)
@@ -331,13 +316,12 @@ class Bridge:
         if self._directory.owner(where.stream) != before:
             self._settle(where.stream)
 
-    def _on_want(self, subject: str, data: bytes) -> None:
-        where, message = parse_subject(subject), _decode(subject, data)
-        if isinstance(message, Want) and where.stream in self._local:
+    def _on_want(self, where: Subject, data: bytes) -> None:
+        message = decode(data)
+        if isinstance(message, Want) and where.stream in self._local.announced:
             self._sending.want(where.sender, where.stream, message, time.monotonic())
 
-    def _on_replay(self, subject: str, data: bytes) -> None:
-        where = parse_subject(subject)
+    def _on_replay(self, where: Subject, data: bytes) -> None:
         incoming = self._incoming.get(where.stream)
         if incoming is not None and incoming.claim.node == where.sender:
             incoming.received(data, replayed=True)
@@ -349,12 +333,3 @@ class Bridge:
         pulled = sum(each.pulling for each in self._incoming.values())
         counters.set(Counter.PULLED_STREAMS, pulled)
         counters.set(Counter.SENT_STREAMS, len(self._sending))
-
-
-def _decode(subject: str, data: bytes) -> object:
-    """The message; None, and a line in the log, for what is none."""
-    try:
-        return decode(data)
-    except MessageInvalid as exc:
-        log.warning("%s: a message is not understood: %s", subject, exc)
-        return None

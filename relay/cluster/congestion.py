@@ -29,7 +29,12 @@ class Congestion:
         self._recent[stream] = self._recent.get(stream, 0.0) + size
 
     def fade(self) -> None:
-        """Let earlier bytes count half; called about twice a second."""
+        """Let earlier bytes count half; called about twice a second.
+
+        Not while a backlog drains: whoever caused it brings nothing meanwhile.
+        """
+        if self.draining:
+            return
         self._recent = {name: size / 2 for name, size in self._recent.items() if size >= 1}
 
     def is_heaviest(self, stream: str) -> bool:

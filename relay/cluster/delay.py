@@ -12,20 +12,27 @@ __all__ = ["Delay"]
 
 DRIFT: Final = 0.001
 """Seconds by which the least difference is let grow in a second: more than clocks drift."""
+CLOCK_STEP: Final = 0.5
+"""Seconds that a message which waited nowhere cannot have been on its way."""
 
 
 class Delay:
     """Delay of one stream of messages."""
 
-    __slots__ = ("_at", "_least")
+    __slots__ = ("_at", "_fresh", "_least")
 
     def __init__(self) -> None:
         self._least: float | None = None
         self._at = 0.0
+        self._fresh = False
 
     def reset(self) -> None:
-        """Begin anew, for example after a clock was set."""
+        """Begin anew."""
         self._least = None
+
+    def expect_fresh(self) -> None:
+        """Nothing waits on the way now: if the next message seems late, a clock was set."""
+        self._fresh = True
 
     def lag(self, sent_us: int, received_us: int, now: float) -> float:
         """Seconds that a message came later than it could have.
@@ -36,7 +43,8 @@ class Delay:
             now: monotonic seconds.
         """
         difference = (received_us - sent_us) / 1e6
-        if self._least is None:
+        fresh, self._fresh = self._fresh, False
+        if self._least is None or (fresh and difference - self._least > CLOCK_STEP):
             self._least = difference
         else:
             self._least = min(difference, self._least + DRIFT * (now - self._at))

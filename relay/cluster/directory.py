@@ -1,7 +1,8 @@
 """Which nodes live, which streams they publish, and who of several owns a stream.
 
 Pure: the clock is a parameter. Everything in here was heard within `EXPIRY` seconds, so a node
-that was killed or cut off is forgotten like one that said goodbye.
+that was killed or cut off is forgotten like one that said goodbye. What others announce is
+bounded here: beyond that, what is known already stays, and the rest is not taken in.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from typing import Final
 
 from relay.cluster.messages import Announcement
 
-__all__ = ["EXPIRY", "HEARTBEAT", "Claim", "ClusterDirectory"]
+__all__ = ["EXPIRY", "HEARTBEAT", "MAX_NODES", "MAX_STREAMS", "Claim", "ClusterDirectory"]
 
 HEARTBEAT: Final = 1.0
 """Seconds between two announcements of the same thing."""
 EXPIRY: Final = 3.5
 """Seconds after which what was not announced again is gone: three announcements lost."""
+MAX_NODES: Final = 4096
+MAX_STREAMS: Final = 8192
+"""Names of streams, whoever claims them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +53,23 @@ class ClusterDirectory:
     def heard_node(self, node: str, boot: int, now: float) -> bool:
         """A node gave a sign of life; whether it is new, or was started again."""
         before = self._nodes.get(node)
+        if before is None and len(self._nodes) >= MAX_NODES:
+            return False
         self._nodes[node] = (now, boot)
         return before is None or before[1] != boot
 
     def heard_stream(self, node: str, stream: str, news: Announcement, now: float) -> None:
         """A node announced a stream, or its end."""
-        claims = self._claims.setdefault(stream, {})
+        claims = self._claims.get(stream)
         if news.live:
-            claims[node] = (now, news)
-        else:
+            if claims is None and len(self._claims) < MAX_STREAMS:
+                claims = self._claims[stream] = {}
+            if claims is not None and (node in claims or len(claims) < MAX_NODES):
+                claims[node] = (now, news)
+        elif claims is not None:
             claims.pop(node, None)
-        if not claims:
-            del self._claims[stream]
+            if not claims:
+                del self._claims[stream]
 
     def expire(self, now: float) -> None:
         """Forget what was not heard of for too long."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bus.doorbell import Doorbell
@@ -41,6 +41,8 @@ KEY_INTERVAL: Final = 0.5
 """Seconds between two requests for a key frame."""
 MAX_LAG: Final = 0.5
 """Seconds of delay beyond the least after which the stream is left until NATS has drained."""
+MAX_KEY_LAG: Final = 2.0
+"""The same while a key frame is on its way: without it, coming back was for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,13 @@ class IncomingStream:
             self._come_back()
             self._ask(now)
 
+    def owner_restarted(self, now: float) -> None:
+        """The owner's bridge began anew: its runs, which it numbers by its clock, do too."""
+        if self._hello is not None:
+            self._hello = replace(self._hello, run=-1)
+        if self.pulling:
+            self._ask(now)
+
     def _join(self, now: float) -> None:
         self.pulling = True
         self._subscribe()
@@ -224,11 +233,17 @@ class IncomingStream:
         except TakenOver:
             # Told by `taken_over`.
             pass
-        except (BusError, MessageInvalid, OSError) as exc:
+        except MessageInvalid as exc:
+            self._complain(logging.WARNING, exc)
+        except (BusError, OSError) as exc:
             self._order.need_key()
-            if str(exc) != self._trouble:
-                self._trouble = str(exc)
-                log.error("stream %s from node %s: %s", self.stream, self.claim.node, exc)
+            self._complain(logging.ERROR, exc)
+
+    def _complain(self, level: int, error: Exception) -> None:
+        """Log each trouble once."""
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            log.log(level, "stream %s from node %s: %s", self.stream, self.claim.node, error)
 
     def _meet(self, hello: Hello) -> None:
         if hello.echo:
@@ -252,7 +267,8 @@ class IncomingStream:
             # Not in the middle of a frame: a large one may take that long by itself.
             congestion = self._context.congestion
             congestion.received(self.stream, len(piece.data))
-            late = lag > MAX_LAG and piece.index == 0
+            limit = MAX_KEY_LAG if self._order.needs_key else MAX_LAG
+            late = lag > limit and piece.index == 0
             if late and not congestion.draining and congestion.is_heaviest(self.stream):
                 self._rest()
                 return
@@ -305,6 +321,7 @@ class IncomingStream:
 
     def _drained(self) -> None:
         self._context.congestion.draining = False
+        self._delay.expect_fresh()
         self._come_back()
 
     def _come_back(self) -> None:

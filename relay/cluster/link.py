@@ -1,10 +1,10 @@
 """The bridge's connection to NATS: one sender, and little on the way.
 
-Control messages go first. Frames of all streams take turns, message by message, so a large
+Control messages go first. Frames of all streams take turns of about the same size, so a large
 frame or a busy stream delays no other. What NATS has not confirmed (PING and PONG, which keep
 their order among messages) is bounded by time: when the oldest confirmation is overdue no
-further frame is sent, whatever the link's speed, and frames grow old in their outboxes
-instead of in buffers that nobody can take them back from.
+further frame is sent, and after a late one only as much as the link carried in time, so frames
+grow old in their outboxes instead of in buffers that nobody can take them back from.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from nats.aio.subscription import Subscription
 
 from relay.cluster.counters import ClusterCounters, Counter
 from relay.cluster.settings import ClusterSettings, credentials, node_name, tls_context
+from relay.errors import RelayError
 
-__all__ = ["Link", "Source"]
+__all__ = ["Link", "LinkError", "Source"]
 
 log = logging.getLogger(__name__)
 
 PATIENCE: Final = 0.25
 """Seconds beyond the shortest round trip after which a confirmation is overdue."""
 UNCONFIRMED_BYTES: Final = 8 * 1024 * 1024
+LEAST_UNCONFIRMED_BYTES: Final = 16 * 1024
 RECEIVE_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one subscription that may wait in this process."""
 PING_INTERVAL: Final = 2
@@ -41,9 +43,19 @@ CONNECT_TIMEOUT: Final = 2
 ENVELOPE_BYTES: Final = 256
 """Room in a message for a piece's other fields."""
 PIECE_BYTES: Final = 256 * 1024
-"""Bytes of a piece at most: about what a turn among streams costs the others."""
+"""Bytes of a piece at most: what a turn among streams may cost the others."""
+TURN_BYTES: Final = 16 * 1024
+"""A stream whose turn it is goes on until it has sent as much, so that many small frames wait no
+longer than one large one."""
+
+LEAST_PAYLOAD: Final = 1024
+"""Of messages that NATS must let through: a piece of a frame, or a stream's metadata."""
 
 Receive = Callable[[str, bytes], None]
+
+
+class LinkError(RelayError):
+    """NATS cannot be used, or not any more."""
 
 
 class Source(Protocol):
@@ -75,7 +87,10 @@ class Link:
         self._wake = asyncio.Event()
         self._control: deque[Callable[[], Awaitable[object]]] = deque()
         self.sources: deque[Source] = deque()
+        # Bytes that the first of the sources has sent in its turn.
+        self._turn = 0
         self._unconfirmed = 0
+        self._window = UNCONFIRMED_BYTES
         self._asked_at: float | None = None
         self._shortest = float("inf")
         self._confirming: asyncio.Task[None] | None = None
@@ -89,17 +104,25 @@ class Link:
 
     def piece_bytes(self) -> int:
         """Largest piece of a frame that fits into a message."""
-        return min(PIECE_BYTES, int(self._client.max_payload) - ENVELOPE_BYTES)
+        return min(PIECE_BYTES, max(LEAST_PAYLOAD, self._client.max_payload) - ENVELOPE_BYTES)
 
     async def run(self) -> None:
-        """Connect and send until cancelled."""
+        """Connect and send until cancelled.
+
+        Raises:
+            LinkError: NATS is of no use, or ended the connection for good: credentials that hold
+                no longer, for example, or limits of the account.
+        """
         try:
             await self._connect()
-            while True:
+            while not self._client.is_closed:
                 await self._wake.wait()
                 self._wake.clear()
-                with contextlib.suppress(nats.errors.Error, OSError):
+                try:
                     await self._send_all()
+                except (nats.errors.Error, OSError) as exc:
+                    self._complain(_words(exc))
+            raise LinkError(f"NATS ended the connection: {_words(self._client.last_error)}")
         finally:
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await asyncio.wait_for(self._client.close(), CONNECT_TIMEOUT)
@@ -121,9 +144,18 @@ class Link:
             error_cb=self._on_error,
             disconnected_cb=self._on_down,
             reconnected_cb=self._on_back,
+            closed_cb=self._on_closed,
             **{name: value for name, value in options.items() if value is not None},
         )
+        if self._client.max_payload < LEAST_PAYLOAD:
+            raise LinkError(
+                f"NATS takes messages of {self._client.max_payload} bytes at most; "
+                f"set its max_payload to {LEAST_PAYLOAD} or more, as it is by default"
+            )
         self._up()
+
+    async def _on_closed(self) -> None:
+        self.wake()
 
     def _up(self) -> None:
         url = self._client.connected_url
@@ -147,20 +179,23 @@ class Link:
         for task in self._tasks:
             task.cancel()
         self._unconfirmed = 0
+        self._window = UNCONFIRMED_BYTES
         self._asked_at = None
 
     async def _on_error(self, error: Exception) -> None:
         if isinstance(error, nats.errors.SlowConsumerError):
             self._counters.add(Counter.SLOW_CONSUMERS)
             return
-        words = str(error) or type(error).__name__
-        if "permissions violation" in words.lower():
+        if "permissions violation" in str(error).lower():
             self._counters.add(Counter.REFUSED)
-        # Each trouble once a minute, not at every attempt.
+        self._complain(_words(error))
+
+    def _complain(self, words: str) -> None:
+        """Log each trouble once a minute, not at every attempt."""
         now = time.monotonic()
         if now - self._told.get(words, -60.0) >= 60.0:
             self._told[words] = now
-            log.warning("NATS: %s", words.removeprefix("nats: "))
+            log.warning("NATS: %s", words)
 
     # Sending.
 
@@ -171,8 +206,17 @@ class Link:
     def send(self, subject: str, data: bytes) -> None:
         """Send a control message ahead of frames; it is lost while there is no connection."""
         if self.connected:
-            self._control.append(lambda: self._client.publish(subject, data))
+            self._control.append(lambda: self._publish(subject, data))
             self.wake()
+
+    async def _publish(self, subject: str, data: bytes) -> None:
+        try:
+            await self._client.publish(subject, data)
+        except nats.errors.MaxPayloadError:
+            self._complain(
+                f"{subject}: a message of {len(data)} bytes is more than NATS takes; "
+                "set its max_payload higher"
+            )
 
     def subscribe(self, subject: str, receive: Receive) -> Callable[[], None]:
         """Listen to a subject, also after each reconnection.
@@ -241,7 +285,7 @@ class Link:
             elif self._window_open() and (message := self._next()) is not None:
                 subject, data = message
                 self._unconfirmed += len(data)
-                await self._client.publish(subject, data)
+                await self._publish(subject, data)
                 self._confirm()
             else:
                 return
@@ -249,19 +293,23 @@ class Link:
             await asyncio.sleep(0)
 
     def _next(self) -> tuple[str, bytes] | None:
-        for _ in range(len(self.sources)):
-            source = self.sources[0]
-            self.sources.rotate(-1)
-            message = source.next_message()
+        # Once more than there are: whose turn is over may be the only one with anything to send.
+        for _ in range(len(self.sources) + 1):
+            if not self.sources:
+                break
+            message = self.sources[0].next_message() if self._turn < TURN_BYTES else None
             if message is not None:
+                self._turn += len(message[1])
                 return message
+            self.sources.rotate(-1)
+            self._turn = 0
         return None
 
     def _window_open(self) -> bool:
         if self._asked_at is None:
             return True
         overdue = time.monotonic() - self._asked_at > PATIENCE + min(self._shortest, 2.0)
-        return not overdue and self._unconfirmed < UNCONFIRMED_BYTES
+        return not overdue and self._unconfirmed < self._window
 
     def _confirm(self) -> None:
         if self._confirming is None:
@@ -276,9 +324,17 @@ class Link:
             await self._client.flush(60)
             took = time.monotonic() - asked
             self._shortest = min(self._shortest, took)
+            self._adapt(covered, took - self._shortest)
             self._counters.set(Counter.RTT_US, int(took * 1e6))
             self._unconfirmed = max(0, self._unconfirmed - covered)
             self.wake()
+
+    def _adapt(self, covered: int, waited: float) -> None:
+        """Let as much be on the way as the link carries in the time that we are patient."""
+        if waited > PATIENCE:
+            self._window = max(LEAST_UNCONFIRMED_BYTES, int(covered * PATIENCE / waited))
+        else:
+            self._window = min(UNCONFIRMED_BYTES, self._window + self._window // 4)
 
     def _confirmed(self, task: asyncio.Task[None]) -> None:
         self._confirming = None
@@ -286,3 +342,7 @@ class Link:
         if not task.cancelled():
             task.exception()
         self.wake()
+
+
+def _words(error: Exception | None) -> str:
+    return (str(error) or type(error).__name__).removeprefix("nats: ")

@@ -139,6 +139,9 @@ def decode(data: bytes) -> Message:
     return message
 
 
+_NUMBER_MAX: Final = 2**53
+"""More than any time in microseconds; sums of some of them still fit into shared memory."""
+_SIGNED: Final = "offset"
 _SIMPLE: Final[dict[str, tuple[type, ...]]] = {
     "bool": (bool,),
     "int": (int,),
@@ -153,8 +156,13 @@ def _check(kind: type[Any], values: dict[str, Any]) -> None:
         if each.name not in values:
             continue
         value = values[each.name]
-        if not isinstance(value, _SIMPLE[str(each.type)]):
+        if type(value) not in _SIMPLE[str(each.type)]:
             raise MessageInvalid(f"{each.name} is of type {type(value).__name__}")
+        if isinstance(value, int | float):
+            least = -_NUMBER_MAX if each.name == _SIGNED else 0
+            # Said so that what is no number at all is refused, too.
+            if not least <= value <= _NUMBER_MAX:
+                raise MessageInvalid(f"{each.name} is out of range")
         if each.name != "data" and isinstance(value, bytes | str) and len(value) > METADATA_BYTES:
             raise MessageInvalid(f"{each.name} is too long")
 

@@ -19,7 +19,7 @@ from bus.ring import Record
 from bus.stream import Metadata
 from bus.subscription import Ended, Started, Subscription
 from relay.cluster.counters import ClusterCounters, Counter
-from relay.cluster.directory import EXPIRY
+from relay.cluster.directory import EXPIRY, MAX_NODES
 from relay.cluster.messages import Hello, Want, encode
 from relay.cluster.outbox import Notice, Outbox
 from relay.cluster.pieces import NumberedFrame, split
@@ -100,6 +100,8 @@ class OutgoingStream:
         if not want.wanted:
             self._wanted.pop(node, None)
             self._replays.pop(node, None)
+            return
+        if node not in self._wanted and len(self._wanted) >= MAX_NODES:
             return
         self._wanted[node] = now + EXPIRY
         if want.join and self._hello is not None:

@@ -1,12 +1,15 @@
 """NATS subjects of one cluster; see `relay.cluster` for the scheme.
 
-Pure. No other file puts a subject together or takes one apart.
+Pure. No other file puts a subject together or takes one apart. Whoever may publish on a
+subject chose the names in it, so they are checked here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+
+from bus.names import check_stream
 
 __all__ = ["Subject", "Subjects", "parse_subject"]
 
@@ -20,7 +23,7 @@ def _token(name: str) -> str:
 
 
 def _name(token: str) -> str:
-    return token.replace("=", ".")
+    return check_stream(token.replace("=", "."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,11 @@ class Subject:
 
 
 def parse_subject(subject: str) -> Subject:
-    """Take apart a subject that one of the patterns of `Subjects` matched."""
+    """Take apart a subject that one of the patterns of `Subjects` matched.
+
+    Raises:
+        InvalidName: no node or stream can have such a name.
+    """
     kind, sender, *rest = subject.split(".")[_DEPTH:]
     return Subject(kind, _name(sender), _name(rest[-1]) if rest else "")
 

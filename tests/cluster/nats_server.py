@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -84,6 +85,11 @@ class NatsServer:
     def log(self) -> str:
         """What it wrote."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def reload(self) -> None:
+        """Let it read its configuration again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """kill -9, if it runs."""

@@ -32,7 +32,7 @@ def kill_receivers_bridge(cluster: Cluster, owner: Node, other: Node) -> None:
 
 @pytest.mark.parametrize("breaking", [restart_nats, kill_owners_bridge, kill_receivers_bridge])
 def test_viewers_keep_their_sockets_and_go_on(cluster: Cluster, breaking: Break) -> None:
-    a, b = cluster.node("a"), cluster.node("b")
+    a, b = cluster.start("a", "b")
     cluster.publish(a, "cam", key_every=20)
     b.wait_sees("cam", "a")
 
@@ -66,7 +66,7 @@ def test_viewers_keep_their_sockets_and_go_on(cluster: Cluster, breaking: Break)
 def test_the_streams_of_a_killed_node_vanish_and_can_be_published_elsewhere(
     cluster: Cluster,
 ) -> None:
-    a, b = cluster.node("a"), cluster.node("b")
+    a, b = cluster.start("a", "b")
     publisher = cluster.publish(a, "cam")
     b.wait_sees("cam", "a")
     wait_until(lambda: b.number(Counter.NODES) == 2, "both nodes")
@@ -92,7 +92,7 @@ def test_the_streams_of_a_killed_node_vanish_and_can_be_published_elsewhere(
 
 
 def test_a_split_brain_heals_to_the_older_publisher(cluster: Cluster) -> None:
-    a, b = cluster.node("a"), cluster.node("b")
+    a, b = cluster.start("a", "b")
     wait_until(lambda: b.number(Counter.NODES) == 2, "both nodes")
     cluster.nats.kill()
     wait_until(lambda: not b.number(Counter.CONNECTED), "the cut")
@@ -112,7 +112,7 @@ def test_a_split_brain_heals_to_the_older_publisher(cluster: Cluster) -> None:
 
 
 def test_a_publisher_that_is_killed_and_comes_back_elsewhere_is_followed(cluster: Cluster) -> None:
-    a, b, c = cluster.node("a"), cluster.node("b"), cluster.node("c")
+    a, b, c = cluster.start("a", "b", "c")
     first = cluster.publish(a, "cam")
     c.wait_sees("cam", "a")
 

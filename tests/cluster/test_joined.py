@@ -13,7 +13,7 @@ from tests.e2e.waiting import run, until, wait_until
 
 
 def test_a_stream_is_listed_everywhere_with_its_node_while_it_lives(cluster: Cluster) -> None:
-    a, b = cluster.node("a"), cluster.node("b.2")
+    a, b = cluster.start("a", "b.2")
     publisher = cluster.publish(b, "cam.0")
     a.wait_sees("cam.0", "b.2")
     seen = a.streams()["cam.0"]
@@ -55,7 +55,7 @@ def test_a_node_that_joins_late_gets_the_group_of_pictures_that_others_had(
     cluster: Cluster,
 ) -> None:
     """The publisher makes one key frame only, so nothing else could start a viewer."""
-    a, b, c = cluster.node("a"), cluster.node("b"), cluster.node("c")
+    a, b, c = cluster.start("a", "b", "c")
     cluster.publish(a, "cam", key_every=100_000)
     for node in (b, c):
         node.wait_sees("cam", "a")
@@ -76,7 +76,7 @@ def test_a_node_that_joins_late_gets_the_group_of_pictures_that_others_had(
 
 
 def test_a_viewers_request_for_a_key_frame_reaches_the_publisher(cluster: Cluster) -> None:
-    a, b = cluster.node("a"), cluster.node("b")
+    a, b = cluster.start("a", "b")
     cluster.publish(a, "cam", key_every=100_000, serves_keys=True)
     b.wait_sees("cam", "a")
 
@@ -92,7 +92,7 @@ def test_a_viewers_request_for_a_key_frame_reaches_the_publisher(cluster: Cluste
 
 
 def test_a_second_publisher_is_refused_with_the_node_of_the_first(cluster: Cluster) -> None:
-    a, b = cluster.node("a"), cluster.node("b")
+    a, b = cluster.start("a", "b")
     first = cluster.publish(a, "cam")
     b.wait_sees("cam", "a")
     with pytest.raises(StreamBusy, match="is being published by node 'a'"):
@@ -106,7 +106,7 @@ def test_a_second_publisher_is_refused_with_the_node_of_the_first(cluster: Clust
 def test_viewers_keep_their_sockets_when_another_node_takes_the_stream_over(
     cluster: Cluster,
 ) -> None:
-    a, b = cluster.node("a"), cluster.node("b")
+    a, b = cluster.start("a", "b")
     old = cluster.publish(a, "cam")
     b.wait_sees("cam", "a")
 
@@ -125,7 +125,7 @@ def test_viewers_keep_their_sockets_when_another_node_takes_the_stream_over(
 
 
 def test_a_key_frame_of_two_megabytes_is_split_and_joined(cluster: Cluster) -> None:
-    a, b = cluster.node("a"), cluster.node("b")
+    a, b = cluster.start("a", "b")
     cluster.publish(a, "cam", size=2_000_000, fps=4, key_every=2)
     b.wait_sees("cam", "a")
 
@@ -139,7 +139,7 @@ def test_a_key_frame_of_two_megabytes_is_split_and_joined(cluster: Cluster) -> N
 
 
 def test_the_bridges_numbers_are_in_the_metrics(cluster: Cluster) -> None:
-    a, b = cluster.node("a"), cluster.node("b")
+    a, b = cluster.start("a", "b")
     wait_until(lambda: a.number(Counter.NODES) == 2, "each other")
     metrics = b.metrics()
     assert metrics["relay_cluster_connected"] == 1

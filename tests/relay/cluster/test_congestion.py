@@ -16,3 +16,13 @@ def test_the_one_with_the_most_bytes_of_late() -> None:
         congestion.fade()
     congestion.received("small", 10)
     assert congestion.is_heaviest("small")
+
+
+def test_who_caused_a_backlog_is_remembered_while_it_drains() -> None:
+    congestion = Congestion()
+    congestion.received("big", 1000)
+    congestion.draining = True
+    for _ in range(10):
+        congestion.fade()
+        congestion.received("small", 10)
+    assert not congestion.is_heaviest("small")

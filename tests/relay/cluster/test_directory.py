@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from relay.cluster.directory import EXPIRY, Claim, ClusterDirectory
+from relay.cluster.directory import (
+    EXPIRY,
+    MAX_NODES,
+    MAX_STREAMS,
+    Claim,
+    ClusterDirectory,
+)
 from relay.cluster.messages import Announcement
 
 LIVE = Announcement(live=True, since=100)
@@ -69,3 +75,19 @@ def test_ranks_are_the_same_wherever_they_are_compared() -> None:
         Claim("c", replace(LIVE, term=3, since=9)),
     ]
     assert [each.node for each in sorted(claims, key=lambda each: each.rank)] == ["c", "b", "a"]
+
+
+def test_however_many_are_announced_it_holds_no_more_than_its_limits() -> None:
+    directory = ClusterDirectory()
+    for number in range(MAX_NODES + 10):
+        directory.heard_node(f"n{number}", 1, 0.0)
+        directory.heard_stream(f"n{number}", "cam", LIVE, 0.0)
+    for number in range(MAX_STREAMS + 10):
+        directory.heard_stream("n0", f"s{number}", LIVE, 0.0)
+    assert len(directory.nodes) == MAX_NODES
+    assert len(directory.owners()) == MAX_STREAMS
+    # Who is known already goes on to be.
+    directory.heard_node("n0", 1, EXPIRY)
+    directory.heard_stream("n0", "cam", LIVE, EXPIRY)
+    directory.expire(EXPIRY + 0.1)
+    assert (directory.nodes, owner_of(directory)) == (["n0"], "n0")

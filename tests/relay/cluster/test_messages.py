@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.errors import InvalidName
 from relay.cluster.delay import Delay
 from relay.cluster.messages import (
     Announcement,
@@ -52,6 +53,12 @@ def test_fields_of_a_later_version_are_ignored() -> None:
         {"type": "hello", "init": "text"},
         {"boot": 1},
         {"type": ["node"]},
+        {"type": "node", "boot": -1, "started": 1},
+        {"type": "node", "boot": True, "started": 1},
+        {"type": "node", "boot": 1, "started": 2**60},
+        {"type": "stream", "live": True, "fps": float("nan")},
+        {"type": "stream", "live": True, "fps": float("inf")},
+        {"type": "stream", "live": True, "codec": "x" * 100_000},
         [1, 2, 3],
         ["x"] * 8,
         7,
@@ -78,6 +85,21 @@ def test_names_with_dots_are_one_token() -> None:
     assert parse_subject(subjects.node) == Subject("node", "north.1", "")
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "relay.v1.eu.node.a/b",
+        "relay.v1.eu.node.=",
+        "relay.v1.eu.stream.north.==",
+        "relay.v1.eu.stream.north." + "x" * 65,
+        "relay.v1.eu.want.north.b.a/../b",
+    ],
+)
+def test_names_that_no_node_or_stream_can_have_are_refused(subject: str) -> None:
+    with pytest.raises(InvalidName):
+        parse_subject(subject)
+
+
 def test_delay_is_what_is_above_the_least_whatever_the_clocks_say() -> None:
     delay = Delay()
     ahead = 10**12
@@ -86,3 +108,16 @@ def test_delay_is_what_is_above_the_least_whatever_the_clocks_say() -> None:
     assert delay.lag(0, ahead + 2_000, 0.0) == 0.0
     # Clocks drift: the least of long ago counts for less.
     assert delay.lag(0, ahead + 202_000, 100.0) == pytest.approx(0.1)
+
+
+def test_after_a_clock_was_set_delay_counts_from_there_once_nothing_waits() -> None:
+    delay = Delay()
+    hour = 3_600_000_000
+    assert delay.lag(0, 5_000, 0.0) == 0.0
+    assert delay.lag(0, hour, 0.0) > 3599
+    delay.expect_fresh()
+    assert delay.lag(0, hour, 0.0) == 0.0
+    assert delay.lag(0, hour + 200_000, 0.0) == pytest.approx(0.2)
+    # A little late is no clock that was set.
+    delay.expect_fresh()
+    assert delay.lag(0, hour + 100_000, 0.0) == pytest.approx(0.1)
