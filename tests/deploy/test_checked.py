@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from relay.cluster.counters import Counter
 from relay.metrics import metrics_text
 from relay.settings import SupervisionSettings
 from tests.deploy.files import DEPLOY, adapted, program, run
@@ -18,7 +19,9 @@ from tests.relay.factories import stream_info, worker_stats
 from workers.settings import ViewerSettings
 
 SHOWN = metrics_text(
-    [worker_stats({"engine": 1, "certificate_expires": 1})], [stream_info()]
+    [worker_stats({"engine": 1, "certificate_expires": 1})],
+    [stream_info()],
+    dict.fromkeys(Counter, 1),
 ).decode()
 METRIC = re.compile(r"\brelay_[a-z_]+")
 
@@ -29,7 +32,7 @@ def exported() -> set[str]:
 
 def dashboard_queries() -> list[str]:
     board = json.loads((DEPLOY / "grafana/dashboards/relay.json").read_text())
-    return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    return [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
 
 
 def test_metrics_are_named_as_prometheus_wants_them() -> None:
