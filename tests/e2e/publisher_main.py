@@ -1,7 +1,8 @@
 """The child's side of `tests.e2e.publishers`: publishes until its standard input ends.
 
-It prints one JSON object per line: ``live`` (with the epoch and the publisher's mark),
-``lost`` (the connection ended; it connects again), ``refused`` (it gives up), ``done``.
+It prints one JSON object per line, with the monotonic time ``at``: ``live`` (with the epoch
+and the publisher's mark), ``lost`` (the connection ended; it connects again), ``refused`` (it
+gives up), ``done``.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main() -> int:
 
 def say(event: str, **fields: Any) -> None:
     """Tell the parent."""
-    print(json.dumps({"event": event, **fields}), flush=True)
+    print(json.dumps({"event": event, "at": time.monotonic(), **fields}), flush=True)
 
 
 def _watch_input() -> None:
