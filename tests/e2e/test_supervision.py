@@ -241,7 +241,8 @@ def test_full_worker_keeps_newcomers_waiting_and_takes_them_later(
     publish("shm", "cam0", fps=FPS, key_every=FPS)
 
     async def scenario() -> None:
-        async with Crowd.of(48, relay.address, "cam0") as crowd:
+        # Few enough for all who wait to get in then.
+        async with Crowd.of(36, relay.address, "cam0") as crowd:
             inside, outside = await _fill(relay, crowd)
             await until(lambda: all(each.watching for each in inside), "pictures inside")
             await asyncio.gather(*(each.leave() for each in inside))
@@ -262,7 +263,7 @@ def test_stream_that_begins_while_a_worker_is_full_is_seen(
     relay = start_relay(workers=1, descriptors=64)
 
     async def scenario() -> None:
-        async with Crowd.of(48, relay.address, "cam0") as crowd:
+        async with Crowd.of(36, relay.address, "cam0") as crowd:
             inside, outside = await _fill(relay, crowd)
             # A remote publisher is a connection, too: it waits like everybody.
             await asyncio.gather(*(each.leave() for each in outside))
