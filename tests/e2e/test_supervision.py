@@ -271,6 +271,8 @@ def test_stream_that_begins_while_a_worker_is_full_is_seen(
             url = f"ws://127.0.0.1:{relay.port}"
             publisher = await asyncio.to_thread(publish, kind, "cam0", url=url, live=False)
             await until(lambda: all(each.watching for each in inside), "the stream")
+            # Its line comes through a pipe of its own.
+            await until(lambda: publisher.events, "the publisher's word")
             assert [event["event"] for event in publisher.events] == ["live"]
             assert not crowd.violations()
 
