@@ -22,10 +22,6 @@ __all__ = ["INTRA_ONLY", "Publisher"]
 
 INTRA_ONLY: Final = frozenset({"mjpeg", "application/octet-stream"})
 """Codecs of which every frame is a key frame."""
-SUCCESSOR_LOOKS: Final = 20
-SUCCESSOR_WAIT: Final = 0.0025
-"""Seconds between looks for who has taken a stream over: between two of its system calls there is
-nobody to be seen."""
 
 
 class Publisher:
@@ -197,15 +193,13 @@ class Publisher:
         self._stream.ring_publisher(self.instance)
 
     def _successor_node(self) -> str:
-        for _ in range(SUCCESSOR_LOOKS):
-            try:
-                with contextlib.closing(StreamSegment.attach(self.instance, self.stream)) as found:
-                    return found.node
-            except SegmentMissing:
-                # It has let go of our segment and is about to name its own.
-                time.sleep(SUCCESSOR_WAIT)
-            except BusError:
-                break
+        with (
+            contextlib.suppress(BusError),
+            # Until it has it, nobody can be seen to have the stream.
+            self._directory.exclusive(),
+            contextlib.closing(StreamSegment.attach(self.instance, self.stream)) as found,
+        ):
+            return found.node
         return ""
 
     def write(
