@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
         self._unsent = 0
         # For who asks for a WebSocket after `close`.
         self._closing_with: tuple[CloseCode, str] | None = None
-        # When a closing handshake must be over; 0: none has begun.
+        # When the end must be over, of a closing handshake or after a page; 0: it has not begun.
         self._close_at = 0.0
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""HTTP responses as websockets' Sans-I/O protocol sends them. One request, one connection."""
+"""HTTP responses, in websockets' own class. One request, one connection."""
 
 from __future__ import annotations
 

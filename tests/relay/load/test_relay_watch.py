@@ -57,6 +57,7 @@ def test_a_worker_that_dies_while_it_answers(of_the_dead: bytes) -> None:
 
 @pytest.mark.parametrize("answer", [b"", _answer(b"no JSON"), _answer(b"[]")])
 def test_a_relay_that_does_not_answer(answer: bytes) -> None:
+    # Workers and streams; each once more where the connection ended without a word.
     with _relay([answer] * (2 if answer else 4)) as watch:
         state = watch.look()
     assert not state.answers

@@ -125,13 +125,15 @@ class UringEngine:
         """
         submitted = self._ring.submit(sends, wake=False)
         if not self._ring.completed(whole):
-            self._sort(submitted, members, data)
+            self._sort(sends, submitted, members, data)
 
-    def _sort(self, submitted: int, members: list[UringChannel], data: bytes) -> None:
+    def _sort(
+        self, sends: NDArray[np.uint64], submitted: int, members: list[UringChannel], data: bytes
+    ) -> None:
         """Tell what is out whole from what is still in flight, short or broken."""
         mark = self._mark
         completions = self._ring.completions()
-        sent = np.fromiter((slot_of(member.tag) for member in members), np.intp, len(members))
+        sent = sends.view(abi.SQE)["user_data"][:, 0] & SLOT_MASK
         tags = completions["user_data"]
         completions, tags = completions[tags != IGNORED], tags[tags != IGNORED]
         slots = tags & SLOT_MASK
