@@ -39,6 +39,8 @@ def server_context(certificate: Certificate) -> ssl.SSLContext:
         ssl.SSLError: when key and certificate cannot be used together.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # Not every Python has this from the start: Debian's leaves it to the configuration of OpenSSL.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(_PROTOCOLS)
     with _file_of(certificate.pem) as path:
