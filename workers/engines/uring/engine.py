@@ -17,6 +17,7 @@ is looked at one by one.
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +35,7 @@ from workers.engines.uring.operations import (
     send_entry,
     slot_of,
 )
+from workers.engines.uring.receiver import Receiver
 from workers.engines.uring.ring import Ring
 
 __all__ = ["UringEngine"]
@@ -74,6 +76,11 @@ class UringEngine:
         # Completions that turned up while a frame was being sent.
         self._unseen: list[tuple[int, int]] = []
         self.loop.add_reader(self._ring.fileno(), self._ready)
+        self._receiver = Receiver(self.loop)
+
+    def attach(self, sock: socket.socket, protocol: asyncio.Protocol) -> None:
+        """Receive for a protocol."""
+        self._receiver.attach(sock, protocol)
 
     def adopt(self, transport: asyncio.Transport, owner: Owner) -> UringChannel:
         """Make a connection's channel."""
@@ -200,4 +207,5 @@ class UringEngine:
             # All are released and called back.
             self._ring.flush(1)
             self._ready()
+        self._receiver.close()
         self._ring.close()
