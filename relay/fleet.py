@@ -3,14 +3,8 @@
 A `Fleet` is driven from outside: its owner waits until one of `sources` is readable or
 `next_due` has come, then calls `handle` and `advance`. It never waits and never accepts.
 
-A place (`_Place`) is empty, or filled by the worker that serves there. A replacement goes
-through a `_Roll`::
-
-    queue ──► successor STARTING ──ready──► takes the place ──► predecessor DRAINING ──► next
-                     │
-                     └─ dies: the rest of the queue is given up, the place keeps its worker
-
-so that at no moment more than one worker is on its way out.
+Who dies is started again as its place's policy says (`relay.restart_policy`); who is to be
+replaced gets a successor first (`relay.roll`).
 """
 
 from __future__ import annotations
@@ -18,14 +12,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bus.doorbell import open_ringer, remove_doorbell
 from relay.errors import WorkersFailed
 from relay.restart_policy import Exit, Restart, RestartPolicy
+from relay.roll import Place, Roll
 from relay.settings import SupervisionSettings
 from relay.worker_process import Phase, WorkerProcess, WorkerSpec
 from workers.gate import open_gates
@@ -49,31 +42,6 @@ def table_rows(workers: int) -> int:
     return 2 * workers + 2
 
 
-@dataclass(slots=True)
-class _Place:
-    number: int
-    policy: RestartPolicy
-    worker: WorkerProcess | None = None
-    restart_at: float | None = None
-    generation: int = 0
-    restarts: int = 0
-    recycle_after: float = 0.0
-    out: bool = False
-    """Whether an operator took its worker out."""
-
-
-@dataclass(slots=True)
-class _Roll:
-    queue: deque[int] = field(default_factory=deque)
-    place: _Place | None = None
-    successor: WorkerProcess | None = None
-    predecessor: WorkerProcess | None = None
-    spec: WorkerSpec | None = None
-    """What the queue is replaced with; None: the same settings again."""
-    on_trial: WorkerSpec | None = None
-    """What the successor was started with, until it has proved to start."""
-
-
 class Fleet:
     """All workers of one relay.
 
@@ -89,15 +57,15 @@ class Fleet:
         table: WorkerTable,
         spawn: Spawn,
     ) -> None:
-        self._spec = spec
+        self._instance = spec.instance
         self._supervision = supervision
         self._table = table
-        self._spawn_process = spawn
+        self._spawn = spawn
         self._ringer = open_ringer(spec.instance)
-        self._places = [_Place(number, RestartPolicy(supervision)) for number in range(workers)]
+        self._places = [Place(number, RestartPolicy(supervision)) for number in range(workers)]
         self._free_rows = set(range(len(table)))
         self._alive: list[WorkerProcess] = []
-        self._roll = _Roll()
+        self._roll = Roll(spec, self._start, self._refill)
         self._stopping = False
         self.failure: WorkersFailed | None = None
 
@@ -116,14 +84,12 @@ class Fleet:
     @property
     def all_ready(self) -> bool:
         """Whether a worker is ready in every place."""
-        return all(
-            place.worker is not None and place.worker.phase is Phase.READY for place in self._places
-        )
+        return all(place.serves for place in self._places)
 
     @property
     def rolling(self) -> bool:
         """Whether workers are being replaced."""
-        return bool(self._roll.queue) or self._roll.place is not None
+        return self._roll.under_way
 
     def sources(self) -> list[Any]:
         """What to wait for: pipes and sentinels."""
@@ -170,7 +136,7 @@ class Fleet:
                 place.restart_at = None
                 place.restarts += 1
                 self._fill(place)
-        self._advance_roll()
+        self._roll.advance()
 
     # Once a second.
 
@@ -204,9 +170,8 @@ class Fleet:
         self._supervision = supervision
         for place in self._places:
             place.policy.configure(supervision)
-        self._roll.spec = spec
-        self._roll.queue = deque(place.number for place in self._places)
-        self._advance_roll()
+        self._roll.replace_all(self._places, spec)
+        self._roll.advance()
 
     def tell(self, message: Mapping[str, object], to: tuple[int, int] | None = None) -> None:
         """Send a message to all workers, or to that of a place and a generation."""
@@ -217,7 +182,7 @@ class Fleet:
     def restart(self, slot: int) -> None:
         """Replace a worker, or fill the place of one that was taken out."""
         place = self._places[slot]
-        if place.worker is not None and place.worker.phase is Phase.READY:
+        if place.worker is not None and place.serves:
             self._recycle(place.worker, "is to be restarted")
         elif place.worker is None and place.out:
             place.out = False
@@ -227,18 +192,14 @@ class Fleet:
         """Drain a worker and leave its place empty until `restart` or `roll`."""
         place = self._places[slot]
         worker = place.worker
-        others = any(
-            each.worker is not None and each.worker.phase is Phase.READY and each is not place
-            for each in self._places
-        )
-        if worker is None or worker.phase is not Phase.READY or self._roll.place is place:
+        if worker is None or not place.serves or self._roll.at(place):
             log.warning("worker %d is not taken out: it is not serving, or being replaced", slot)
-        elif not others:
+        elif not any(each.serves for each in self._places if each is not place):
             log.warning("%s is not taken out: no other serves", worker)
         else:
             log.info("%s is taken out", worker)
             place.out = True
-            worker.drain(self._spec.viewer.drain_timeout)
+            worker.drain(self._roll.spec.viewer.drain_timeout)
 
     def renew_certificate(self, spec: WorkerSpec, supervision: SupervisionSettings) -> bool:
         """Give workers a new certificate, if that is all that is new.
@@ -246,27 +207,27 @@ class Fleet:
         Returns:
             Whether it was; if not, nothing has happened.
         """
-        new, old = spec.certificate, self._spec.certificate
-        only = dataclasses.replace(self._spec, certificate=new)
+        new, old = spec.certificate, self._roll.spec.certificate
+        only = dataclasses.replace(self._roll.spec, certificate=new)
         if new is None or old is None or new == old or spec != only:
             return False
         if supervision != self._supervision or self.rolling:
             return False
-        self._spec = spec
+        self._roll.spec = spec
         self.tell({"type": "certificate", "pem": new.pem, "expires": new.expires})
         return True
 
     def drain(self) -> None:
         """Stop for good: let the workers that serve finish, and kill the others."""
         self._stopping = True
-        self._roll = _Roll()
+        self._roll.give_up()
         for place in self._places:
             place.restart_at = None
         for worker in self._alive:
             if worker.phase is Phase.STARTING:
                 worker.kill()
             else:
-                worker.drain(self._spec.viewer.drain_timeout)
+                worker.drain(self._roll.spec.viewer.drain_timeout)
 
     def kill(self) -> None:
         """Stop for good and at once."""
@@ -282,16 +243,16 @@ class Fleet:
 
     # How it works.
 
-    def _fill(self, place: _Place) -> None:
-        place.worker = self._spawn(place, self._spec)
+    def _fill(self, place: Place) -> None:
+        place.worker = self._start(place, self._roll.spec)
         if place.worker is None:
             self._refill(place, Exit(1, ready=False))
 
-    def _spawn(self, place: _Place, spec: WorkerSpec) -> WorkerProcess | None:
+    def _start(self, place: Place, spec: WorkerSpec) -> WorkerProcess | None:
         place.generation += 1
         row = min(self._free_rows)
         try:
-            worker = self._spawn_process(
+            worker = self._spawn(
                 spec,
                 slot=place.number,
                 generation=place.generation,
@@ -311,8 +272,8 @@ class Fleet:
         bell = worker.row[Column.BELL]
         exit_ = worker.reap()
         if bell:
-            remove_doorbell(self._spec.instance, bell)
-        remove_viewers(self._spec.instance, worker.pid)
+            remove_doorbell(self._instance, bell)
+        remove_viewers(self._instance, worker.pid)
         self._alive.remove(worker)
         self._free_rows.add(worker.row.index)
         # The others may have been waiting for this one to accept the next connection.
@@ -335,21 +296,7 @@ class Fleet:
         place = self._places[worker.slot]
         place.policy.ready()
         log.info("%s is ready after %.1f s", worker, worker.uptime)
-        if worker is self._roll.successor:
-            self._hand_over(place, worker)
-
-    def _hand_over(self, place: _Place, successor: WorkerProcess) -> None:
-        roll = self._roll
-        roll.successor = None
-        if roll.on_trial is not None:
-            # Proven to start: from now on every worker is started with these.
-            self._spec = roll.on_trial
-        roll.predecessor, place.worker = place.worker, successor
-        place.out = False
-        if roll.predecessor is None:
-            roll.place = None
-        else:
-            roll.predecessor.drain(self._spec.viewer.drain_timeout)
+        self._roll.ready(worker)
 
     def _on_death(self, worker: WorkerProcess) -> None:
         uptime = worker.uptime
@@ -360,20 +307,14 @@ class Fleet:
         log.log(level, "%s %s after %.1f s", worker, words, uptime)
         if self._stopping:
             return
-        roll = self._roll
         place = self._places[worker.slot]
-        if worker is roll.predecessor:
-            roll.predecessor = roll.place = None
-        elif worker is roll.successor:
-            self._abandon_roll(place)
-            if place.worker is None:
-                self._refill(place, exit_)
-        elif worker is place.worker:
-            place.worker = None
-            if roll.place is not place and not place.out:
-                self._refill(place, exit_)
+        if self._roll.died(worker, exit_) or worker is not place.worker:
+            return
+        place.worker = None
+        if not place.out and not self._roll.at(place):
+            self._refill(place, exit_)
 
-    def _refill(self, place: _Place, exit_: Exit) -> None:
+    def _refill(self, place: Place, exit_: Exit) -> None:
         now = time.monotonic()
         decision = place.policy.next(now, exit_)
         if isinstance(decision, Restart):
@@ -386,41 +327,7 @@ class Fleet:
             )
 
     def _recycle(self, worker: WorkerProcess, why: str) -> None:
-        roll = self._roll
         place = self._places[worker.slot]
-        if self._stopping or worker is not place.worker or worker.phase is not Phase.READY:
-            return
-        if roll.place is place or place.number in roll.queue:
-            return
-        log.info("%s %s and is replaced", worker, why)
-        roll.queue.append(place.number)
-
-    def _advance_roll(self) -> None:
-        roll = self._roll
-        while roll.place is None and roll.queue:
-            place = self._places[roll.queue.popleft()]
-            if place.worker is None:
-                if roll.spec is None:
-                    continue
-                # It waits for its restart, which this is.
-                place.restart_at = None
-            roll.place = place
-            roll.on_trial = roll.spec
-            roll.successor = self._spawn(place, roll.spec or self._spec)
-            if roll.successor is None:
-                self._abandon_roll(place)
-                if place.worker is None:
-                    self._refill(place, Exit(1, ready=False))
-                return
-        if roll.place is None and roll.spec is not None:
-            log.info("all workers run with the new configuration")
-            roll.spec = None
-
-    def _abandon_roll(self, place: _Place) -> None:
-        left = len(self._roll.queue) + 1
-        log.error(
-            "the replacement of worker %d did not start; %s",
-            place.number,
-            f"{left} workers go on as they are" if left > 1 else "it goes on as it is",
-        )
-        self._roll = _Roll()
+        serves = worker is place.worker and place.serves
+        if serves and not self._stopping and self._roll.replace(place):
+            log.info("%s %s and is replaced", worker, why)

@@ -1,20 +1,25 @@
-"""Fixtures for tests of the supervisor."""
+"""Fixtures for tests of the supervisor and of its set of workers."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relay.fleet import table_rows
+from tests.relay.fleet_harness import SUPERVISION, Harness
 from tests.relay.relay_process import RelayProcess
+from workers.table import WorkerTable
 
 FAST: Mapping[str, Mapping[str, Any]] = {
     "server": {"workers": 2, "engine": "serve"},
     "viewer": {"drain_timeout": 5.0},
-    "supervision": {"restart_backoff": 0.01, "crash_limit": 3, "hang_timeout": 1.0},
+    # A worker that is only slow must not pass for one that hangs.
+    "supervision": {"restart_backoff": 0.01, "crash_limit": 3, "hang_timeout": 30.0},
 }
 
 
@@ -50,3 +55,20 @@ def start_relay(instance: str, tmp_path: Path) -> Iterator[Callable[..., FakeRel
     yield start
     for relay in started:
         relay.close()
+
+
+@pytest.fixture
+def table(instance: str) -> Iterator[WorkerTable]:
+    table = WorkerTable.create(instance, table_rows(2), os.getpid())
+    yield table
+    table.unlink()
+    table.close()
+
+
+@pytest.fixture
+def harness(table: WorkerTable) -> Harness:
+    """Two workers, ready."""
+    harness = Harness(table, 2, SUPERVISION)
+    harness.all_ready()
+    harness.look()
+    return harness
