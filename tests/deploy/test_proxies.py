@@ -11,9 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgpack
 import pytest
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -24,6 +22,7 @@ from bus.frame import decode
 from tests.cluster.nats_server import free_port
 from tests.deploy.files import adapted, program, run
 from tests.e2e.conftest import StartRelay
+from tests.e2e.library_client import close_of, message
 from tests.e2e.relay_process import RelayProcess
 from tests.e2e.waiting import wait_until
 from workers.table import Column
@@ -164,14 +163,6 @@ def proxy(
         process.wait(30)
 
 
-def message(client: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next message of a type."""
-    while True:
-        value = msgpack.unpackb(client.recv())
-        if isinstance(value, dict) and value["type"] == kind:
-            return value
-
-
 def test_each_frame_arrives_before_the_next_is_made(proxy: Proxy) -> None:
     """Buffering is off: whatever waited for more to come would wait for ever."""
     with (
@@ -253,10 +244,7 @@ def test_a_restart_is_told_to_viewers(proxy: Proxy) -> None:
     with proxy.view("cam0") as viewer:
         message(viewer, "ended")
         assert proxy.relay.stop() == 0
-        with pytest.raises(ConnectionClosed) as ended:
-            viewer.recv()
-    assert ended.value.rcvd is not None
-    assert ended.value.rcvd.code == 1012
+        assert close_of(viewer)[0] == 1012
 
 
 def test_pages_are_served(proxy: Proxy) -> None:

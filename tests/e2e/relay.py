@@ -137,10 +137,6 @@ class Relay(ABC):
         """End a worker without a warning."""
 
     @abstractmethod
-    def peer_ports(self, pid: int) -> set[int]:
-        """Remote ports of the TCP connections that a worker holds, or may hold."""
-
-    @abstractmethod
     def descriptors(self) -> dict[int, int]:
         """How many descriptors processes have, by process."""
 

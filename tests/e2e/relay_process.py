@@ -133,14 +133,6 @@ class RelayProcess(Relay):
         """By kill -9."""
         os.kill(pid, signal.SIGKILL)
 
-    def peer_ports(self, pid: int) -> set[int]:
-        """Remote ports of the TCP connections that a process holds."""
-        try:
-            connections = psutil.Process(pid).net_connections("tcp")
-        except psutil.Error:
-            return set()
-        return {each.raddr.port for each in connections if each.raddr}
-
     def descriptors(self) -> dict[int, int]:
         """How many descriptors each worker has."""
         pids = [row[Column.PID] for row in self.rows()]

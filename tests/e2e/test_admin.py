@@ -11,11 +11,11 @@ from typing import Any
 
 import msgpack
 import pytest
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bus import Publisher, TakenOver
 from tests.e2e.conftest import StartRelay
+from tests.e2e.library_client import close_of, is_open, message
 from tests.e2e.relay import Relay
 from tests.e2e.waiting import wait_until
 from workers.table import Column
@@ -63,14 +63,6 @@ def crowd(relay: Relay) -> Iterator[list[ClientConnection]]:
         yield clients
 
 
-def close_code(client: ClientConnection) -> tuple[int, str]:
-    with pytest.raises(ConnectionClosed) as ended:
-        while True:
-            client.recv()
-    assert ended.value.rcvd is not None
-    return ended.value.rcvd.code, ended.value.rcvd.reason
-
-
 def test_only_with_the_token(relay: Relay) -> None:
     for path, method in (("/api/viewers", "GET"), ("/api/admin/reload", "POST")):
         for wrong in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
@@ -116,24 +108,14 @@ def test_a_viewer_is_kicked_wherever_it_is(relay: Relay, crowd: list[ClientConne
     wait_until(lambda: len(viewers(relay)) == len(crowd) - len(victims), "their end")
     left = {each["id"] for each in viewers(relay)}
     assert left.isdisjoint(victims.values())
-    ended = [client for client in crowd if _has_ended(client)]
+    ended = [client for client in crowd if not is_open(client)]
     assert len(ended) == len(victims)
-    assert {close_code(client) for client in ended} == {(1008, "closed by the operator")}
+    assert {close_of(client) for client in ended} == {(1008, "closed by the operator")}
     for gone in (*victims.values(), "9.9.9", "nonsense", "1.1.1.1"):
         assert ask(relay, "POST", f"/api/admin/viewers/{gone}/kick")[0] == 404
     logged = [json.loads(line) for line in relay.log_lines('"viewer"')]
     assert {each["viewer"] for each in logged} >= set(victims.values())
     assert all(each["stream"] in ("cam0", "cam1") for each in logged)
-
-
-def _has_ended(client: ClientConnection) -> bool:
-    try:
-        client.recv(timeout=0.2)
-    except TimeoutError:
-        return False
-    except ConnectionClosed:
-        return True
-    return False
 
 
 def is_live(relay: Relay, stream: str) -> bool:
@@ -146,7 +128,7 @@ def test_a_remote_publisher_is_stopped(relay: Relay) -> None:
         publisher.send(msgpack.packb(hello))
         wait_until(lambda: is_live(relay, "cam0"), "the stream")
         assert ask(relay, "POST", "/api/admin/streams/cam0/stop")[0] == 202
-        assert close_code(publisher) == (1008, "closed by the operator")
+        assert close_of(publisher) == (1008, "closed by the operator")
     wait_until(lambda: not is_live(relay, "cam0"), "its end")
     assert ask(relay, "POST", "/api/admin/streams/cam0/stop")[0] == 404
 
@@ -154,16 +136,12 @@ def test_a_remote_publisher_is_stopped(relay: Relay) -> None:
 def test_a_program_of_this_host_is_stopped(relay: Relay, crowd: list[ClientConnection]) -> None:
     with Publisher("cam0", codec="mjpeg", instance=relay.instance) as publisher:
         publisher.write(b"picture")
-        while isinstance(msgpack.unpackb(crowd[0].recv()), dict):
-            pass
+        message(crowd[0], "hello")
         assert ask(relay, "POST", "/api/admin/streams/cam0/stop")[0] == 202
         with pytest.raises(TakenOver):
             publisher.write(b"picture")
     assert not is_live(relay, "cam0")
-    kinds: list[str] = []
-    while not kinds or kinds[-1] != "ended":
-        value = msgpack.unpackb(crowd[0].recv())
-        kinds += [value["type"]] if isinstance(value, dict) else []
+    message(crowd[0], "ended")
     # The name is free again.
     with Publisher("cam0", codec="mjpeg", instance=relay.instance):
         pass
@@ -176,8 +154,9 @@ def generations(relay: Relay) -> dict[int, int]:
 def test_a_worker_is_restarted(relay: Relay, crowd: list[ClientConnection]) -> None:
     assert ask(relay, "POST", "/api/admin/workers/1/restart")[0] == 202
     wait_until(lambda: generations(relay) == {0: 1, 1: 2, 2: 1}, "a new worker 1")
-    ended = [client for client in crowd if _has_ended(client)]
-    assert len(ended) == 3 and {close_code(client)[0] for client in ended} == {1012}
+    wait_until(lambda: relay.log_lines("worker 1 ", "drained and left"), "the end of the old one")
+    ended = [client for client in crowd if not is_open(client)]
+    assert len(ended) == 3 and {close_of(client)[0] for client in ended} == {1012}
     assert ask(relay, "POST", "/api/admin/workers/3/restart")[0] == 404
 
 

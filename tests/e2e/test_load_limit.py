@@ -18,19 +18,21 @@ pytestmark = pytest.mark.slow
 
 
 class Ages:
-    """Of frames, drawn from a known distribution."""
+    """Of frames, drawn from a known distribution; many seconds, beside which the way is short."""
 
     def __init__(self) -> None:
-        self.drawn: list[int] = []
+        self.seen: list[int] = []
         self._draw = random.Random(3)
 
     def __call__(self, viewers: int) -> int:
-        self.drawn.append(round(self._draw.lognormvariate(13, 0.4)))
-        return self.drawn[-1]
+        age = round(self._draw.lognormvariate(16, 0.4))
+        if viewers:
+            self.seen.append(age)
+        return age
 
     def percentile_ms(self, percent: int) -> float:
-        """Of all that were drawn."""
-        return sorted(self.drawn)[len(self.drawn) * percent // 100] / 1000
+        """Of all that anybody saw."""
+        return sorted(self.seen)[len(self.seen) * percent // 100] / 1000
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +51,10 @@ def reports(ages: Ages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
             folder = tmp_path_factory.mktemp("load")
             return stack.enter_context(LoadProcess(url, folder, "--processes", "1", *options))
 
-        late = ThrottledServer(lambda viewers: 2_000_000 if viewers > LIMIT else 0)
+        late = ThrottledServer(lambda viewers: 100_000_000 if viewers > LIMIT else 0)
         running = {
             "aged": test(ThrottledServer(ages, fps=100), "--viewers", "5", "--duration", "4"),
-            "late": test(late, *search, "--fail-if", "p50>1s"),
+            "late": test(late, *search, "--fail-if", "p50>50s"),
             "full": test(ThrottledServer(most=LIMIT), *search, "--fail-if", "refused>0"),
         }
         yield {name: each.finish() for name, each in running.items()}
@@ -63,7 +65,7 @@ def test_a_known_latency_comes_back(reports: dict[str, Any], ages: Ages) -> None
     _, report = reports["aged"]
     for percent in (50, 95):
         exact = ages.percentile_ms(percent)
-        assert exact * 0.85 < report["metrics"][f"p{percent}"] < exact * 1.35
+        assert exact * 0.95 < report["metrics"][f"p{percent}"] < exact * 1.15
 
 
 def test_the_limit_of_a_server_that_gets_slow(reports: dict[str, Any]) -> None:

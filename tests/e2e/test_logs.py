@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from typing import Any
 
 import msgpack
@@ -17,8 +18,8 @@ from tests.e2e.waiting import wait_until
 from workers.table import Column
 
 STORM = 200
-FLOOD = 40
-"""Lines of one kind that a worker may write within the few seconds of a test."""
+BURST = 20
+"""Lines of one kind that a worker may write at once; after that it is one in a second."""
 
 
 def lines(relay: RelayProcess) -> list[dict[str, Any]]:
@@ -45,6 +46,7 @@ async def storm(relay: RelayProcess, requests: list[bytes]) -> None:
 
 
 def test_bad_peers_fill_no_disk(start_relay: StartRelay) -> None:
+    begun = time.monotonic()
     # They answer no Close, and must not be waited for.
     relay = start_relay("--log-format", "json", "--close-timeout", "0.1", workers=1)
     head = "HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -56,7 +58,7 @@ def test_bad_peers_fill_no_disk(start_relay: StartRelay) -> None:
     refused = row[Column.REFUSED_NAME] + row[Column.REFUSED_PROTOCOL]
     assert refused == STORM
     found = told(relay, "refused")
-    assert 0 < len(found) <= FLOOD
+    assert 0 < len(found) <= BURST + time.monotonic() - begun
     assert sum(line.get("suppressed", 0) for line in found) <= STORM - len(found)
     assert {(line["worker"], line["address"]) for line in found} == {(0, "127.0.0.1")}
     # Who got as far as a stream is named with it.
@@ -65,6 +67,7 @@ def test_bad_peers_fill_no_disk(start_relay: StartRelay) -> None:
 
 
 def test_a_reload_storm_at_its_most_talkative(start_relay: StartRelay) -> None:
+    begun = time.monotonic()
     relay = start_relay("--log-format", "json", "--log-level", "debug", workers=1)
     url = f"ws://127.0.0.1:{relay.port}/view/cam0"
     for _ in range(100):
@@ -72,7 +75,7 @@ def test_a_reload_storm_at_its_most_talkative(start_relay: StartRelay) -> None:
             viewer.recv()
     wait_until(lambda: relay.ready_rows()[0][Column.HANDSHAKES] == 100, "all of them")
     watched = told(relay, "watches")
-    assert 0 < len(watched) <= FLOOD
+    assert 0 < len(watched) <= BURST + time.monotonic() - begun
     assert all(line["stream"] == "cam0" and line["worker"] == 0 for line in watched)
     ids = [line["viewer"] for line in watched]
     assert len(set(ids)) == len(ids) and ids[0] == "0.1.1"

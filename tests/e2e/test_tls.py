@@ -9,16 +9,15 @@ import socket
 import ssl
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import msgpack
 import pytest
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bus.frame import decode
 from tests.certificates import Pair, make_pair
 from tests.e2e.conftest import StartRelay
+from tests.e2e.library_client import close_of, message
 from tests.e2e.relay import Relay
 from tests.e2e.relay_process import command
 from tests.e2e.remote_publisher import RemotePublisher
@@ -44,14 +43,6 @@ def dial(relay: Relay, pair: Pair, path: str) -> ClientConnection:
     trust.maximum_version = ssl.TLSVersion.TLSv1_2
     client: ClientConnection = connect(url, ssl=trust, compression=None, max_size=None)
     return client
-
-
-def message(client: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next message of a type."""
-    while True:
-        value = msgpack.unpackb(client.recv())
-        if isinstance(value, dict) and value["type"] == kind:
-            return value
 
 
 def served(relay: Relay) -> bytes:
@@ -238,9 +229,7 @@ def test_it_stops_in_order(relay: Relay, pair: Pair) -> None:
     with dial(relay, pair, "/view/cam0") as viewer:
         message(viewer, "ended")
         assert relay.stop() == 0
-        with pytest.raises(ConnectionClosed) as ended:
-            viewer.recv()
-    assert ended.value.rcvd is not None and ended.value.rcvd.code == 1012
+        assert close_of(viewer)[0] == 1012
 
 
 @pytest.mark.parametrize("flags", [("--tls-cert", "missing.pem"), ("--tls-key", "x.key")])

@@ -57,7 +57,7 @@ class Visit:
         closed: when it ended.
         code: close code; `ABNORMAL` when it broke.
         reason: of the Close, or what broke.
-        port: its local port, by which the worker that serves it can be found.
+        worker: slot of the worker that serves it; -1: it has not said so.
         status: first line of an answer that was no upgrade.
     """
 
@@ -69,7 +69,7 @@ class Visit:
     closed: float = 0.0
     code: int = ABNORMAL
     reason: str = ""
-    port: int = 0
+    worker: int = -1
     status: str = ""
 
 
@@ -88,7 +88,6 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # uvloop's has no base class
-        self._visit.port = transport.get_extra_info("sockname")[1]
         viewer = self._viewer
         host = f"{viewer.address[0]}:{viewer.address[1]}"
         self.write(wire.request(viewer.path, host, *viewer.headers))
@@ -133,6 +132,8 @@ class _Connection(asyncio.Protocol):
                 visit.first_frame = time.monotonic()
                 visit.first_seq = viewer.checker.last_seq or 0
                 visit.first_key = viewer.checker.first_was_key
+            elif control is not None and control["type"] == "hello":
+                visit.worker = control["worker"]
             elif control is not None and control["type"] == "ping":
                 now = time.time_ns() // 1000
                 self.write(wire.message(type="pong", t0=control["t0"], t1=now))

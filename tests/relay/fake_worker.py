@@ -40,6 +40,7 @@ def fake_worker(
     hoard = b"x" * GREED if spec.engine == "greedy" else b""
     own[Column.FRAMES_SENT] = int(spec.viewer.max_lag * 1000)
     if spec.engine != "silent":
+        own[Column.HEARTBEAT_NS] = time.monotonic_ns()
         own[Column.STATE] = WorkerState.READY
         control.send_bytes(msgpack.packb({"type": "ready"}))
     orphan = _serve(control, own, stubborn=spec.engine == "stubborn")

@@ -119,17 +119,6 @@ class WindowsRelay(Relay):
         """By TerminateProcess."""
         self._witness.ask("kill", self.instance, pid)
 
-    def peer_ports(self, pid: int) -> set[int]:
-        """Remote ports of the TCP connections that a worker holds.
-
-        Under Wine they are numbered differently here, but were started in the same order.
-        """
-        rows = sorted(self.rows(), key=lambda row: row[Column.STARTED_NS])
-        workers = sorted(self._workers(), key=lambda process: process.create_time())
-        numbers = {row[Column.PID]: each for row, each in zip(rows, workers, strict=True)}
-        found = numbers[pid].net_connections("tcp4")
-        return {each.raddr.port for each in found if each.raddr and each.laddr[1:] == (self.port,)}
-
     def _workers(self) -> list[psutil.Process]:
         return [process for process in self._neighbours() if _is_worker(process)]
 
