@@ -24,8 +24,8 @@ from bus.names import (
 )
 from bus.reclaim import main, reclaim
 from bus.segment import Segment, list_objects
+from tests.bus.conftest import crash
 from tests.bus.processes import Child
-from tests.bus.test_subscription import crash
 from tests.platforms import path_of, posix_only
 
 CAPACITY = 1 << 16

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bus import BusError, InvalidName, Publisher, Subscriber, TooManyReaders
+from bus import BusError, InvalidName, Subscriber, TooManyReaders
 from bus.layout import READER_SLOTS
 from bus.names import instance_prefix
 from bus.reclaim import reclaim
 from bus.segment import list_objects
+from tests.bus.conftest import CAPACITY, Publish, crash
 from tests.bus.processes import Child
 from tests.bus.test_names import REFUSED
-from tests.bus.test_subscription import crash
 from tests.platforms import open_descriptors
-
-CAPACITY = 1 << 16
-
-Publish = Callable[..., Publisher]
-
-
-@pytest.fixture
-def publish(instance: str) -> Iterator[Publish]:
-    made: list[Publisher] = []
-
-    def make(stream: str = "cam", **options: object) -> Publisher:
-        wanted: dict[str, object] = {"codec": "test", "capacity": CAPACITY, "instance": instance}
-        publisher = Publisher(stream, **(wanted | options))  # type: ignore[arg-type]
-        made.append(publisher)
-        return publisher
-
-    yield make
-    for publisher in made:
-        publisher.close()
 
 
 @pytest.fixture
