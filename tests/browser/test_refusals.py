@@ -17,7 +17,7 @@ from tests.e2e.relay_process import RelayProcess
 pytestmark = pytest.mark.browser
 
 SECRET: Final = "open-sesame"
-LONGER_THAN_A_BACKOFF: Final = 4
+LONGER_THAN_A_BACKOFF: Final = 2
 """Ticks of a second; the first reconnects would come within half of one."""
 
 

@@ -18,7 +18,7 @@ from workers.table import Column
 
 CONNECTIONS: Final = 500
 WATCHERS: Final = 6
-AT_ONCE: Final = 25
+AT_ONCE: Final = 50
 IMPATIENT: Final = (
     *("--ping-interval", "1", "--ping-timeout", "1", "--progress-timeout", "1"),
     *("--header-timeout", "1", "--close-timeout", "1"),

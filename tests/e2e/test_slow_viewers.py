@@ -20,18 +20,18 @@ from tests.e2e.waiting import run, until
 from tests.e2e.wire import MessageReader
 from workers.table import Column
 
-FPS: Final = 25
+FPS: Final = 50
 FRAME: Final = 20_000
-"""Bytes: 4 Mbit/s."""
+"""Bytes: 8 Mbit/s."""
 SLOW: Final = 62_500
 """Bytes in a second: 500 kbit/s."""
-WATCHED: Final = 14.0
+WATCHED: Final = 8.0
 """Seconds of observation."""
 MAX_LAG: Final = 1.0
 LOW_WATER: Final = 128 * 1024
 RECEIVE_BUFFER: Final = 8 * 1024
 GROWTH: Final = 6 * 1024 * 1024
-"""Bytes that a worker's own memory may grow; the stream brings 7 MB in that time."""
+"""Bytes that a worker's own memory may grow; the stream brings 8 MB in that time."""
 
 
 class SlowReader:
@@ -66,7 +66,7 @@ class SlowReader:
 def test_slow_viewer_gets_current_frames_and_a_stopped_one_is_closed(
     start_relay: StartRelay, publish: StartPublisher
 ) -> None:
-    """500 kbit/s of a 4 Mbit/s stream; beside one that reads nothing and one that is fast."""
+    """500 kbit/s of an 8 Mbit/s stream; beside one that reads nothing and one that is fast."""
     relay = start_relay("--progress-timeout", "2", "--max-lag", str(MAX_LAG), workers=2)
     publish("shm", "cam0", fps=FPS, size=FRAME, key_every=FPS)
     run(_mixed_company(relay))
@@ -139,10 +139,10 @@ async def _frozen_tabs(relay: Relay, count: int) -> None:
         clients = [await _frozen(relay.address) for _ in range(count)]
         seen = fast.viewers[0].checker
         start = seen.frames
-        await until(lambda: seen.frames > start + 3 * FPS, "three seconds of video")
+        await until(lambda: seen.frames > start + 2 * FPS, "two seconds of video")
         before = relay.own_memory()
         start = seen.frames
-        await until(lambda: seen.frames > start + 8 * FPS, "eight more seconds of video")
+        await until(lambda: seen.frames > start + 400, "8 MB of video more")
         growth = {pid: size - before[pid] for pid, size in relay.own_memory().items()}
         assert _total(relay, Column.VIEWERS) == count + 2
         for client in clients:

@@ -65,7 +65,7 @@ def test_hidden_tab_gets_nothing_and_comes_back_with_a_key_frame(
 ) -> None:
     """pause and resume; what was not sent is counted as hidden."""
     relay = start_relay(workers=1)
-    publish("shm", "cam0", fps=FPS, key_every=KEY_EVERY)
+    publish("shm", "cam0", fps=4 * FPS, key_every=KEY_EVERY)
 
     async def scenario() -> None:
         viewers = [Viewer(relay.address, "cam0") for _ in range(2)]

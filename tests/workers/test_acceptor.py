@@ -13,7 +13,7 @@ from tests.workers.client import Client
 from tests.workers.crowd import Crowd
 from tests.workers.harness import Fleet, private_instance, wait_until
 from tests.workers.scene import stage
-from workers.settings import Limits
+from workers.settings import Limits, ViewerSettings
 from workers.table import Column
 
 Starter = Callable[..., Fleet]
@@ -157,7 +157,9 @@ class TestLimits:
         assert time.monotonic() - began > 0.7
 
     def test_connections_of_one_address(self, start_fleet: Starter) -> None:
-        fleet = start_fleet(limits=Limits(max_connections_per_address=5))
+        fleet = start_fleet(
+            limits=Limits(max_connections_per_address=5), viewer=ViewerSettings(close_timeout=0.2)
+        )
         with stage(fleet) as scene, Crowd(fleet.port) as crowd:
             crowd.burst(5, source="127.0.0.2")
             # A browser shows its page the close code, and a person the page.
