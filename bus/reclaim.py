@@ -8,6 +8,7 @@ dead. Everything else is left alone, so this is safe to run at any time::
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import sys
@@ -75,8 +76,15 @@ def _retire(instance: str, stream: str | None) -> None:
 
 def main(argv: list[str]) -> int:
     """Command line: reclaim one instance and say what went."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bus.reclaim",
+        description="Remove what dead processes left in shared memory; what lives is left alone.",
+    )
+    parser.add_argument(
+        "instance", nargs="?", help="which relay's (default: $RELAY_INSTANCE or 'default')"
+    )
     try:
-        removed = reclaim(argv[0] if argv else None)
+        removed = reclaim(parser.parse_args(argv).instance)
     except (BusError, OSError) as exc:
         print(f"bus.reclaim: {exc}", file=sys.stderr)
         return 2

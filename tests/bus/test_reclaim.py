@@ -214,6 +214,9 @@ def test_command(instance: str, capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.err.startswith("bus.reclaim: invalid instance name '../x'")
     assert captured.err.count("\n") == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
 
 
 def test_command_line(instance: str) -> None:
