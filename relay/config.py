@@ -51,6 +51,13 @@ _KNOWN_VARIABLES: Final = {option.variable for option in OPTIONS} | {
     "RELAY_TOKEN",
 }
 _CLOSE: Final = 0.8
+_METAVARS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("file", "cert", "key", "creds", "ca"), "FILE"),
+    **dict.fromkeys(("instance", "node", "name"), "NAME"),
+    "host": "ADDRESS",
+    "cluster": "URLS",
+}
+"""What a text stands for in the help, by the last word of its option's name."""
 _EXAMPLES: Final = """\
 Every option can also be set in the environment (--max-lag 2 is RELAY_MAX_LAG=2) and in the
 configuration file, in the section named above it. Flags win over the environment, which wins
@@ -244,9 +251,9 @@ def _parser() -> argparse.ArgumentParser:
 def _metavar(option: Option) -> str:
     if option.choices:
         return "{" + ",".join(option.choices) + "}"
-    if option.name.endswith(("_file", "_cert", "_key")):
-        return "FILE"
-    return "N" if option.type in (int, float) else option.name.upper()
+    if option.type in (int, float):
+        return "N"
+    return _METAVARS.get(option.name.rpartition("_")[2], option.name.upper())
 
 
 def _help(option: Option) -> str:

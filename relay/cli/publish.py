@@ -21,7 +21,7 @@ __all__ = ["main"]
 
 _PROGRAM = "relay-publish"
 _EXAMPLES = """\
-examples:
+Examples:
   relay-publish demo --stream demo
       the built-in test pattern, to the relay on this host
   relay-publish screen --stream desk --fps 15 --size 1280x720 --bitrate 2M

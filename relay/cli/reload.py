@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--instance", help="which relay (default: $RELAY_INSTANCE or 'default')")
+    parser.add_argument(
+        "--instance", metavar="NAME", help="which relay (default: $RELAY_INSTANCE or 'default')"
+    )
     options = parser.parse_args(argv)
     try:
         instance = resolve_instance(options.instance)

@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--instance", help="which relay (default: $RELAY_INSTANCE or 'default')")
+    parser.add_argument(
+        "--instance", metavar="NAME", help="which relay (default: $RELAY_INSTANCE or 'default')"
+    )
     parser.add_argument("--admin-token-file", metavar="FILE", help="the relay's admin token")
     parser.add_argument("--once", action="store_true", help="print it once instead of live")
     options = parser.parse_args(argv)

@@ -32,7 +32,7 @@ _METRICS: Final = "\n".join(
     for name, (unit, meaning) in METRICS.items()
 )
 _EXAMPLES: Final = f"""\
-examples:
+Examples:
   relay-load ws://127.0.0.1:8765/view/demo --viewers 500 --duration 30
   relay-load ws://127.0.0.1:8765/view/test --publish test@30fps,16KiB --viewers 500
   relay-load ws://127.0.0.1:8765/view/demo --viewers 200 --browsers 4 --html report.html

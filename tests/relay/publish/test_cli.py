@@ -116,7 +116,7 @@ class TestErrors:
             main(["--help"])
         assert caught.value.code == 0
         out = capsys.readouterr().out
-        assert "examples:" in out
+        assert "Examples:" in out
         assert "--takeover" in out
         assert max(map(len, out.splitlines())) <= 100
 
