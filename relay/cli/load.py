@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         local = _is_local(parse_target(args.url).host)
         plan = make_plan(args, words, local=local)
         for flag, path in (("--json", args.json), ("--html", args.html)):
+            if path is not None and path.is_dir():
+                raise ValueError(f"{flag}: {str(path)!r} is a folder; give a file")
             if path is not None and not path.parent.is_dir():
                 raise ValueError(f"{flag}: there is no folder {str(path.parent)!r}")
         if plan.browsers:

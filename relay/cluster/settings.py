@@ -139,7 +139,10 @@ def tls_context(settings: ClusterSettings) -> ssl.SSLContext | None:
             if settings.cluster_key:
                 used += f" with --cluster-key {settings.cluster_key!r}"
             context.load_cert_chain(settings.cluster_cert, settings.cluster_key or None)
-    except (OSError, ssl.SSLError) as exc:
+    except ssl.SSLError as exc:
+        words = (exc.reason or str(exc)).lower().replace("_", " ")
+        raise ConfigError(f"{used} cannot be used: OpenSSL says {words}") from None
+    except OSError as exc:
         raise ConfigError(f"{used} cannot be used: {exc.strerror or exc}") from None
     return context
 

@@ -56,10 +56,12 @@ class PublisherReport:
     Attributes:
         live: streams that the relay has accepted.
         failure: why it gave up; empty: it has not.
+        trouble: why a stream was not accepted, or not any more, and is tried again.
     """
 
     live: int
     failure: str
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,9 @@ def _tell(
     """Report; whether to go on."""
     errors = [each.exception() for each in connections if each.done() and not each.cancelled()]
     failure = next((str(error) for error in errors if error is not None), "")
+    trouble = next((sink.trouble for sink in sinks if sink.trouble), "")
     try:
-        pipe.send(PublisherReport(sum(sink.accepted for sink in sinks), failure))
+        pipe.send(PublisherReport(sum(sink.accepted for sink in sinks), failure, trouble))
     except OSError:
         return False
     return not failure

@@ -172,8 +172,9 @@ class Run:
             if said is not None and said.failure:
                 raise CannotStart(f"--publish: {said.failure}")
             if time.monotonic() > deadline or self._children.died:
+                why = f": {said.trouble}" if said is not None and said.trouble else ""
                 raise CannotStart(
-                    f"--publish: {plan.target.shown}: the relay does not take {wanted}"
+                    f"--publish: {plan.target.shown}: the relay does not take {wanted}{why}"
                 )
 
     def stop(self) -> None:

@@ -166,6 +166,7 @@ def test_port_that_is_taken(instance: str) -> None:
 
 PUBLISH_CASES: Final = {
     "no source": [],
+    "empty source": ["", "--stream", "x", "--instance", "{instance}"],
     "no stream": ["demo"],
     "two sources": ["demo", "screen", "--stream", "x"],
     "bad stream": ["demo", "--stream", "../x"],

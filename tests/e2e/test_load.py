@@ -232,6 +232,7 @@ def test_interrupted_it_still_reports(
         (["ws://no-such-host.invalid/view/x"], "no-such-host.invalid"),
         (["ws://127.0.0.1/view/x", "--json", "/nowhere/r.json"], "--json"),
         (["ws://127.0.0.1/view/x", "--html", "/nowhere/r.html"], "--html"),
+        (["ws://127.0.0.1/view/x", "--json", "/"], "is a folder"),
         (["ws://127.0.0.1/view/x", "--token", "two words"], "token"),
         (["ws://127.0.0.1/view/x", "--token-file", "/nowhere"], "/nowhere"),
         (["ws://h/view/x", "--veiwers", "3"], "--veiwers"),

@@ -80,6 +80,7 @@ class WebSocketSink:
         self._drain = False
         self._accepted = 0
         self._seq = 0
+        self._trouble = ""
 
     # -- the pump's side ---------------------------------------------------------------
 
@@ -103,6 +104,11 @@ class WebSocketSink:
     def reconnects(self) -> int:
         """See `Sink.reconnects`."""
         return max(self._accepted - 1, 0)
+
+    @property
+    def trouble(self) -> str:
+        """What the last connection that failed died of, in words; empty while none has."""
+        return self._trouble
 
     def open(self, info: StreamInfo) -> None:
         """See `Sink.open`. Later changes travel with their frames."""
@@ -141,6 +147,7 @@ class WebSocketSink:
                 failure = await self._connection()
                 if failure is None or self._ending.is_set():
                     return
+                self._trouble = failure.reason
                 answer = self._policy.lost(failure, self._clock())
                 if isinstance(answer, Stop):
                     raise Refused(f"{self._name}: {answer.reason}")

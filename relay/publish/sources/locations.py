@@ -71,6 +71,8 @@ def locate(
     Raises:
         SourceError: when it is nothing that could be opened.
     """
+    if not source:
+        raise SourceError("SOURCE is empty; name demo, screen, camera[:N], a file, or a URL")
     word, _, rest = source.partition(":")
     if word == "screen":
         return _screen(source, rest, environment, fps, platform)

@@ -210,6 +210,7 @@ class TestReconnect:
         async with running(f"ws://127.0.0.1:{port}/publish/cam") as run:
             run.sink.open(INFO)
             await run.until(lambda: any("connection refused" in line for line in run.notices))
+            assert run.sink.trouble == "connection refused"
             for number in range(1000):
                 run.sink.write(frame(number, key=number % 50 == 0))
             assert run.sink.dropped == 1000
