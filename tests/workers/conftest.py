@@ -1,4 +1,4 @@
-"""Fixtures for tests with real workers."""
+"""Fixtures for tests with real workers, and with hubs on fakes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.workers.harness import Fleet, private_instance
+from tests.workers.hub_fakes import Stage
 from tests.workers.scene import Scene, stage
+
+MakeStage = Callable[..., Stage]
 
 
 @pytest.fixture
@@ -39,3 +42,9 @@ def scene(one_worker: Fleet) -> Iterator[Scene]:
     """The module's worker with a bystander; see `tests.workers.scene`."""
     with stage(one_worker) as scene:
         yield scene
+
+
+@pytest.fixture
+def make_stage(monkeypatch: pytest.MonkeyPatch) -> MakeStage:
+    """Makes hubs on fakes."""
+    return lambda **options: Stage(monkeypatch, **options)

@@ -13,11 +13,12 @@ from functools import partial
 from typing import Final
 
 from bus import Publisher
+from bus.frame import Frame
 from tests.workers.client import Client
 from tests.workers.harness import Fleet, wait_until
 from workers.table import Column
 
-__all__ = ["REFUSALS", "Scene", "stage"]
+__all__ = ["REFUSALS", "Scene", "numbers", "stage", "watch"]
 
 REFUSALS: Final = tuple(
     column for column in Column if column.name.startswith(("REFUSED_", "CLOSED_"))
@@ -145,3 +146,15 @@ def stage(fleet: Fleet) -> Iterator[Scene]:
 
 def _is_zero(fleet: Fleet, column: Column) -> bool:
     return fleet.worker.row[column] == 0
+
+
+def watch(scene: Scene, publisher: Publisher, query: str = "") -> Client:
+    """A viewer of a live stream, past its hello."""
+    client = scene.connect().upgrade(f"/view/{publisher.stream}{query}")
+    assert client.expect("hello")["epoch"] == publisher.epoch
+    return client
+
+
+def numbers(pictures: list[Frame]) -> list[int]:
+    """Their seqs."""
+    return [picture.seq for picture in pictures]
