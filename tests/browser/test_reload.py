@@ -34,7 +34,6 @@ def test_f5_storm_disturbs_nobody_and_leaves_nothing(
     for watcher in watchers:
         watcher.wait_live()
     _total_is(relay, Column.VIEWERS, 2)
-    begin = [watcher.mark() for watcher in watchers]
     reloaded, replaced = open_page(url), open_page(url)
     for count in range(RELOADS):
         reloaded.reload(wait_until="commit")
@@ -49,10 +48,10 @@ def test_f5_storm_disturbs_nobody_and_leaves_nothing(
     replaced.close()
     _total_is(relay, Column.VIEWERS, 2)
     _total_is(relay, Column.CONNECTIONS, 2)
-    for watcher, mark in zip(watchers, begin, strict=True):
-        stats = watcher.wait_live()
-        rate = watcher.mark().rate_since(mark)
-        assert abs(rate - FPS) <= FPS / 10, rate
+    for watcher in watchers:
+        watcher.wait_live()
+        # All that came was shown, and all that was published came.
+        stats = watcher.wait(f"s.decoded >= {len(watcher.sockets()[0].frames)}")
         assert (stats["skips"], stats["dropped"], stats["reconnects"]) == (0, 0, 0)
         assert watcher.gaps() == []
         assert watcher.states() == ["connecting", "live"]

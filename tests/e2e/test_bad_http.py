@@ -148,7 +148,7 @@ def test_slow_requests_are_ended_by_the_deadline(
     start_relay: StartRelay, publish: StartPublisher
 ) -> None:
     """A header that trickles in gets 408; a connection that says nothing is just closed."""
-    relay = start_relay("--header-timeout", "1", workers=1)
+    relay = start_relay("--header-timeout", "2", workers=1)
     publish("shm", "cam0", key_every=25)
 
     async def trickle() -> tuple[int, bytes]:

@@ -51,7 +51,7 @@ def test_pulled_cable_is_noticed(
     """Idle viewers, busy ones and publishers on the far side are given up; nobody else is."""
     cable = far_side.cable("far0")
     relay = start_relay(
-        *("--host", cable.near, "--ping-interval", "1", "--ping-timeout", "1"),
+        *("--host", cable.near, "--ping-interval", "1", "--ping-timeout", "3"),
         *("--user-timeout", "2", "--progress-timeout", "600"),
         workers=1,
         env={"RELAY_PUBLISH_TOKEN": "let-me-in"},

@@ -18,10 +18,10 @@ from workers.table import Column
 
 CONNECTIONS: Final = 500
 WATCHERS: Final = 6
-AT_ONCE: Final = 50
+AT_ONCE: Final = 100
 IMPATIENT: Final = (
-    *("--ping-interval", "1", "--ping-timeout", "1", "--progress-timeout", "1"),
-    *("--header-timeout", "1", "--close-timeout", "1"),
+    *("--ping-interval", "1", "--ping-timeout", "2", "--progress-timeout", "2"),
+    *("--header-timeout", "2", "--close-timeout", "2"),
 )
 
 

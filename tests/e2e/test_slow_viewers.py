@@ -126,7 +126,9 @@ def test_many_stopped_viewers_cost_constant_memory(
     start_relay: StartRelay, publish: StartPublisher
 ) -> None:
     """60 viewers that read nothing for a while do not make a worker keep frames for each."""
-    relay = start_relay("--progress-timeout", "60", "--user-timeout", "60", workers=1)
+    relay = start_relay(
+        *("--progress-timeout", "60", "--user-timeout", "60", "--max-lag", str(MAX_LAG)), workers=1
+    )
     publish("shm", "cam0", fps=FPS, size=FRAME, key_every=FPS)
     run(_frozen_tabs(relay, 60))
     assert not relay.errors()

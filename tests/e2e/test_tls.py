@@ -79,7 +79,7 @@ def test_frames_come_whole_and_in_order(relay: Relay, pair: Pair) -> None:
 
 def test_a_stalled_viewer_is_closed_and_costs_nobody(start_relay: StartRelay, pair: Pair) -> None:
     """The one frame in flight is the kernel's: what it does not take is seen, and timed."""
-    relay = start_relay(*pair.flags, "--progress-timeout", "1", "--max-lag", "0.2", workers=1)
+    relay = start_relay(*pair.flags, "--progress-timeout", "2", "--max-lag", "0.2", workers=1)
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     raw.connect(relay.address)

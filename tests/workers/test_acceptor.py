@@ -158,7 +158,7 @@ class TestLimits:
 
     def test_connections_of_one_address(self, start_fleet: Starter) -> None:
         fleet = start_fleet(
-            limits=Limits(max_connections_per_address=5), viewer=ViewerSettings(close_timeout=0.2)
+            limits=Limits(max_connections_per_address=5), viewer=ViewerSettings(close_timeout=1.0)
         )
         with stage(fleet) as scene, Crowd(fleet.port) as crowd:
             crowd.burst(5, source="127.0.0.2")
