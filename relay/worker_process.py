@@ -68,6 +68,7 @@ class WorkerProcess:
 
     Attributes:
         slot: its place among the workers.
+        generation: how many workers were started there, up to this one.
         row: its row in the worker table.
         control: pipe to it.
         pid: process id.
