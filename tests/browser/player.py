@@ -40,7 +40,10 @@ selector => {
 }
 """
 _MARK: Final = """
-selector => [performance.now() / 1000, document.querySelector(selector).getStats().decoded]
+selector => {
+  const { decoded, seq } = document.querySelector(selector).getStats();
+  return [performance.now() / 1000, decoded, seq];
+}
 """
 _SHOW: Final = """
 state => {
@@ -64,6 +67,7 @@ class Mark:
 
     at: float
     decoded: int
+    seq: int
 
     def rate_since(self, earlier: Mark) -> float:
         """Pictures decoded in a second since then."""
@@ -154,8 +158,7 @@ class Player:
 
     def mark(self) -> Mark:
         """How far it has come."""
-        at, decoded = self.page.evaluate(_MARK, self._selector)
-        return Mark(at, decoded)
+        return Mark(*self.page.evaluate(_MARK, self._selector))
 
     def capture(self) -> Capture:
         """The canvas' picture, and its number, of one instant."""

@@ -135,13 +135,13 @@ def proxy(
         *("-keyout", "key.pem", "-out", "cert.pem"),
         cwd=tmp_path,
     )
-    port = free_port()
     (tmp_path / "admin.token").write_text("admin-secret")
     relay = start_relay(
         *("--progress-timeout", "3600", "--user-timeout", "3600"),
         *("--admin-token-file", str(tmp_path / "admin.token")),
         workers=1,
     )
+    port = free_port()
     trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
     # For a client of two threads; see `tests.e2e.test_tls`.
     trust.maximum_version = ssl.TLSVersion.TLSv1_2
