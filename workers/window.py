@@ -25,17 +25,18 @@ class WindowFrame:
     """One frame, ready to send.
 
     Attributes:
-        envelope: the frame as its publisher packed it.
-        message: the whole WebSocket message for a player.
+        message: the whole WebSocket message for a player: the frame as its publisher packed it,
+            behind a header.
         key: whether a decoder can start here.
         arrived: monotonic time in seconds at which this worker read it.
     """
 
-    __slots__ = ("_raw", "arrived", "envelope", "key", "message")
+    __slots__ = ("_raw", "_start", "arrived", "key", "message")
 
     def __init__(self, envelope: bytes, key: bool, arrived: float) -> None:
-        self.envelope = envelope
-        self.message = header(len(envelope)) + envelope
+        head = header(len(envelope))
+        self._start = len(head)
+        self.message = head + envelope
         self.key = key
         self.arrived = arrived
         self._raw: bytes | None = None
@@ -49,7 +50,7 @@ class WindowFrame:
     def raw(self) -> bytes:
         """The whole WebSocket message with the bare payload, made when first wanted."""
         if self._raw is None:
-            payload = payload_of(self.envelope)
+            payload = payload_of(self.message[self._start :])
             self._raw = header(len(payload)) + payload
         return self._raw
 
@@ -120,13 +121,13 @@ class FrameWindow:
 
     @property
     def bytes(self) -> int:
-        """Bytes of envelopes held."""
+        """Bytes of messages held."""
         return self._bytes
 
     def append(self, frame: WindowFrame) -> None:
         """Add the newest frame and drop what nobody should still be sent."""
         self._frames.append(frame)
-        self._bytes += len(frame.envelope)
+        self._bytes += len(frame.message)
         if frame.key:
             self.latest_key = self.edge
         self.edge += 1
@@ -139,7 +140,7 @@ class FrameWindow:
             self._drop()
 
     def _drop(self) -> None:
-        self._bytes -= len(self._frames.popleft().envelope)
+        self._bytes -= len(self._frames.popleft().message)
         if self.latest_key == self.base:
             self.latest_key = None
         self.base += 1

@@ -19,8 +19,8 @@ class TestWindowFrame:
     """Wrapped once, for players and for raw viewers."""
 
     def test_message_is_header_and_envelope(self) -> None:
-        one = frame(7, size=300)
-        assert one.message == header(len(one.envelope)) + one.envelope
+        envelope = encode(7, 0, 0, 0, b"p" * 300)
+        assert WindowFrame(envelope, False, 0.0).message == header(len(envelope)) + envelope
 
     @pytest.mark.parametrize("size", [0, 1, 255, 256, 65535, 65536])
     def test_raw_is_header_and_payload(self, size: int) -> None:
@@ -115,7 +115,7 @@ def test_bounds_hold_for_any_frames(steps: list[tuple[bool, int, float] | str]) 
         assert cleared <= window.base <= window.edge
         held = model[window.base :]
         assert [window[index] for index in range(window.base, window.edge)] == held
-        assert window.bytes == sum(len(one.envelope) for one in held)
+        assert window.bytes == sum(len(one.message) for one in held)
         assert window.bytes <= 2000 or len(held) == 1
         keys = [index for index in range(window.base, window.edge) if model[index].key]
         assert window.latest_key == (keys[-1] if keys else None)
