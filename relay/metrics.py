@@ -78,7 +78,7 @@ _CLUSTER_COUNTERS: Final = (
     ("relay_cluster_key_requests", "Key frames asked for.", Counter.KEY_REQUESTS),
     ("relay_cluster_replays", "Groups of pictures sent to joining nodes.", Counter.REPLAYS),
     ("relay_cluster_slow_consumer_messages", "Dropped by the client.", Counter.SLOW_CONSUMERS),
-    ("relay_cluster_lags", "Streams left until a backlog drained.", Counter.LAGGED),
+    ("relay_cluster_lags", "Times that a stream came too slowly.", Counter.LAGGED),
     ("relay_cluster_conflicts", "Publishers that lost to an older claim.", Counter.CONFLICTS),
     ("relay_cluster_refusals", "Subjects that NATS refused.", Counter.REFUSED),
 )

@@ -20,7 +20,6 @@ from bus.directory import DIRECTORY_TOKEN, Directory
 from bus.doorbell import open_doorbell
 from bus.errors import BusError, InvalidName, StreamBusy
 from bus.layout import TOKENS
-from relay.cluster.congestion import Congestion
 from relay.cluster.counters import ClusterCounters, Counter
 from relay.cluster.directory import HEARTBEAT, Claim, ClusterDirectory
 from relay.cluster.incoming import IncomingContext, IncomingStream
@@ -69,8 +68,7 @@ class Bridge:
         self._bell = open_doorbell(instance)
         self._news = self._streams.listen(self._bell)
         self._counters = ClusterCounters.create(instance)
-        self._congestion = Congestion()
-        self._link = Link(settings, self._counters, self._up)
+        self._link = Link(settings, self._counters, self._up, self._fail)
         self._context = IncomingContext(
             instance=instance,
             capacity=capacity,
@@ -79,7 +77,7 @@ class Bridge:
             link=self._link,
             subjects=self._subjects,
             counters=self._counters,
-            congestion=self._congestion,
+            on_end=self._settle,
         )
         self._self = Node(secrets.randbits(48), unix_us())
         self._tokens = itertools.cycle(range(1, TOKENS - 2))
@@ -96,7 +94,6 @@ class Bridge:
         self._trouble: dict[str, str] = {}
         self._announced_at = 0.0
         self._announcing = False
-        self._subscribed = False
         self._scan_planned = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -106,6 +103,9 @@ class Bridge:
             NameTaken: another node has this one's name.
             OSError, nats.errors.Error: NATS cannot be used in a way that does not pass.
         """
+        self._listen(self._subjects.nodes, self._on_node)
+        self._listen(self._subjects.streams, self._on_stream)
+        self._listen(self._subjects.wants, self._on_want)
         sending = self._loop.create_task(self._link.run())
         stopping = self._loop.create_task(stop.wait())
         self._bell.attach(self._loop, self._rung)
@@ -129,6 +129,7 @@ class Bridge:
 
     async def _say_goodbye(self) -> None:
         self._local.say_goodbye()
+        await self._sending.finish()
         await self._link.sent()
 
     def _close(self) -> None:
@@ -145,23 +146,18 @@ class Bridge:
     # Events.
 
     def _up(self) -> None:
-        if not self._subscribed:
-            self._subscribed = True
-            self._listen(self._subjects.nodes, self._on_node)
-            self._listen(self._subjects.streams, self._on_stream)
-            self._listen(self._subjects.wants, self._on_want)
-            self._listen(self._subjects.replays, self._on_replay)
         self._announce()
         for incoming in self._incoming.values():
-            incoming.rejoin(time.monotonic())
+            incoming.ask(time.monotonic())
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK, self._tick)
         now = time.monotonic()
-        self._congestion.fade()
-        if not self._congestion.draining:
-            # Else announcements may be on their way behind frames.
-            self._directory.expire(now)
+        self._directory.expire(now)
         self._sending.tick(now)
         for incoming in list(self._incoming.values()):
             self._guard(incoming, now)
@@ -171,7 +167,6 @@ class Bridge:
             self._announce()
         else:
             self._reconcile()
-        self._link.wake()
         self._show()
 
     def _rung(self) -> None:
@@ -242,7 +237,7 @@ class Bridge:
         claim = self._directory.owner(stream)
         if claim is not None:
             self._follow(stream, claim)
-        elif stream in self._incoming:
+        elif stream in self._incoming and self._incoming[stream].over(time.monotonic()):
             log.info("stream %s of node %s ended", stream, self._incoming[stream].claim.node)
             self._incoming.pop(stream).close()
 
@@ -281,7 +276,7 @@ class Bridge:
             except (InvalidName, MessageInvalid) as exc:
                 log.warning("%s: a message is not understood: %s", subject, exc)
 
-        self._link.subscribe(pattern, receive)
+        self._link.listen(pattern, receive)
 
     def _on_node(self, where: Subject, data: bytes) -> None:
         message, now = decode(data), time.monotonic()
@@ -292,15 +287,15 @@ class Bridge:
         elif self._directory.heard_node(where.sender, message.boot, now):
             for incoming in self._incoming.values():
                 if incoming.claim.node == where.sender:
-                    incoming.owner_restarted(now)
+                    incoming.ask(now)
             # It knows nothing yet.
             self._announce_soon()
 
     def _meet_namesake(self, other: Node) -> None:
         """Two bridges of one name: the one that began later leaves."""
         older = (other.started, other.boot) < (self._self.started, self._self.boot)
-        if older and not self._failed.done():
-            self._failed.set_exception(
+        if older:
+            self._fail(
                 NameTaken(
                     f"another relay is node {self._node!r} of this cluster; "
                     "give each its own name with --cluster-node"
@@ -311,20 +306,18 @@ class Bridge:
         message = decode(data)
         if not isinstance(message, Announcement) or where.sender == self._node:
             return
-        before = self._directory.owner(where.stream)
-        self._directory.heard_stream(where.sender, where.stream, message, time.monotonic())
+        before, now = self._directory.owner(where.stream), time.monotonic()
+        self._directory.heard_stream(where.sender, where.stream, message, now)
         if self._directory.owner(where.stream) != before:
+            incoming = self._incoming.get(where.stream)
+            if incoming is not None and not message.live and incoming.claim.node == where.sender:
+                incoming.end_announced(now)
             self._settle(where.stream)
 
     def _on_want(self, where: Subject, data: bytes) -> None:
         message = decode(data)
         if isinstance(message, Want) and where.stream in self._local.announced:
             self._sending.want(where.sender, where.stream, message, time.monotonic())
-
-    def _on_replay(self, where: Subject, data: bytes) -> None:
-        incoming = self._incoming.get(where.stream)
-        if incoming is not None and incoming.claim.node == where.sender:
-            incoming.received(data, replayed=True)
 
     def _show(self) -> None:
         counters = self._counters

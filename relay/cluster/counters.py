@@ -42,7 +42,7 @@ class Counter(IntEnum):
     SLOW_CONSUMERS = 16
     """Messages that nats-py dropped because this process did not take them in time."""
     LAGGED = 17
-    """Times that a stream was left until what waited for it had drained."""
+    """Times that a stream came too slowly and what waited for it was dropped."""
     CONFLICTS = 18
     """Publishers here that lost their stream to an older claim of another node."""
     REFUSED = 19

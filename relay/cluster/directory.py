@@ -66,8 +66,8 @@ class ClusterDirectory:
                 claims = self._claims[stream] = {}
             if claims is not None and (node in claims or len(claims) < MAX_NODES):
                 claims[node] = (now, news)
-        elif claims is not None:
-            claims.pop(node, None)
+        elif claims is not None and node in claims and claims[node][1].since <= news.since:
+            del claims[node]
             if not claims:
                 del self._claims[stream]
 

@@ -8,6 +8,10 @@ States, by what stands in shared memory::
 
 In STANDBY and JOINING a publisher on standby holds the name; in FLOWING a full one writes what
 comes. Readers go from one to the other without noticing more than that a publisher came.
+
+The stream comes over a lane of its own. What comes too slowly is left there and gone on with over
+the next connection, so NATS drops what it holds; and whatever was believed of the stream gives
+way when its frames do not fit it.
 """
 
 from __future__ import annotations
@@ -15,18 +19,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from bus.doorbell import Doorbell
 from bus.errors import BusError, TakenOver
 from bus.frame import decode as decode_frame
-from relay.cluster.congestion import Congestion
 from relay.cluster.counters import ClusterCounters, Counter
 from relay.cluster.delay import Delay
 from relay.cluster.directory import HEARTBEAT, Claim
+from relay.cluster.lane import ReceivingLane
 from relay.cluster.link import Link
-from relay.cluster.messages import Hello, MessageInvalid, Want, decode, encode
+from relay.cluster.messages import End, Hello, MessageInvalid, Want, decode, encode
 from relay.cluster.order import FrameOrder
 from relay.cluster.outgoing import unix_us
 from relay.cluster.pieces import Joiner, NumberedFrame, Piece
@@ -40,9 +45,15 @@ log = logging.getLogger(__name__)
 KEY_INTERVAL: Final = 0.5
 """Seconds between two requests for a key frame."""
 MAX_LAG: Final = 0.5
-"""Seconds of delay beyond the least after which the stream is left until NATS has drained."""
+"""Seconds of delay beyond the least after which what waits is dropped."""
 MAX_KEY_LAG: Final = 2.0
 """The same while a key frame is on its way: without it, coming back was for nothing."""
+LATE_BYTES: Final = 64 * 1024
+"""Less that comes late one after the other is no backlog: nothing is gained by dropping it."""
+END_PATIENCE: Final = 2.0
+"""Seconds that a stream's last frames may be on their way when its end was announced."""
+DOUBT: Final = 1.0
+"""Seconds of frames that do not fit what is known of the stream, after which that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,7 @@ class IncomingContext:
         capacity: bytes of ring of a stream that flows, a power of two.
         grace: seconds that it goes on after its last reader left.
         bell: rung by readers.
+        on_end: called with a stream's name when all of it has come.
     """
 
     instance: str
@@ -63,7 +75,7 @@ class IncomingContext:
     link: Link
     subjects: Subjects
     counters: ClusterCounters
-    congestion: Congestion
+    on_end: Callable[[str], None]
 
 
 class IncomingStream:
@@ -94,13 +106,19 @@ class IncomingStream:
         self._order = FrameOrder()
         self._joiners = (Joiner(context.capacity), Joiner(context.capacity))
         self._delay = Delay()
-        self._unsubscribe: Callable[[], None] | None = None
+        self._late_bytes = 0
+        self._lane: ReceivingLane | None = None
+        # Whether the lane was left because of what waited for it, and not lost.
+        self._left = False
         self._hello: Hello | None = None
         self._readers_seen = 0.0
         self.pulling = False
         self._said_at = 0.0
         self._asked_at = 0.0
         self._key_asked = 0.0
+        self._fitted_at = 0.0
+        self._end_announced: float | None = None
+        self._end_heard = False
         self._clock_ahead = 0
         self._trouble = ""
         # seq and capture time of the last frame written.
@@ -125,9 +143,22 @@ class IncomingStream:
         """
         before, news = self.claim.announcement, claim.announcement
         self.claim = claim
+        self._end_announced = None
         shown = (before.codec, before.width, before.height)
         if not self.pulling and shown != (news.codec, news.width, news.height):
             self._name.stand_by(self.claim)
+
+    # The end.
+
+    def end_announced(self, now: float) -> None:
+        """The owner said that the stream has ended; its last frames may not all be here."""
+        self._end_announced = now
+
+    def over(self, now: float) -> bool:
+        """Whether nothing of a stream that nobody announces any more is still to come."""
+        announced = self._end_announced
+        waiting = self.pulling and self._hello is not None and not self._end_heard
+        return not waiting or announced is None or now - announced > END_PATIENCE
 
     # Interest.
 
@@ -136,41 +167,57 @@ class IncomingStream:
         if self._name.readers:
             self._readers_seen = now
             if not self.pulling:
-                self._join(now)
+                self._join()
         elif self.pulling and now - self._readers_seen > self._context.grace:
             self._leave()
             return
-        if not self.pulling:
+        if self._lane is None:
             return
+        self._lane.check()
         if self._hello is not None and self._name.key_requested:
             self._want_key(now)
         self._mend(now)
         if now - self._said_at >= HEARTBEAT:
-            if self._hello is None:
+            if self._hello is None and self._lane.is_open:
                 # The owner may not have heard of us.
                 self._ask(now)
             else:
                 self._say(Want(True), now)
 
-    def rejoin(self, now: float) -> None:
-        """The connection is there again."""
-        self._delay.reset()
-        if self.pulling:
-            self._come_back()
+    def ask(self, now: float) -> None:
+        """The owner may know nothing of this node: ask again for what is wanted."""
+        if self._lane is not None and self._lane.is_open:
             self._ask(now)
 
-    def owner_restarted(self, now: float) -> None:
-        """The owner's bridge began anew: its runs, which it numbers by its clock, do too."""
-        if self._hello is not None:
-            self._hello = replace(self._hello, run=-1)
-        if self.pulling:
-            self._ask(now)
-
-    def _join(self, now: float) -> None:
+    def _join(self) -> None:
         self.pulling = True
-        self._subscribe()
+        self._left = False
+        context, owner = self._context, self.claim.node
+        frames = context.subjects.frames(self.stream, owner)
+        replay = context.subjects.replay(self.stream, owner=owner)
+        self._lane = ReceivingLane(
+            context.link.connections,
+            {
+                frames: partial(self._receive, replayed=False),
+                replay: partial(self._receive, replayed=True),
+            },
+            self._greet,
+        )
+
+    def _greet(self) -> tuple[str, bytes]:
+        """What the owner is asked over each connection."""
+        self._reset_joiners()
+        now = self._said_at = self._fitted_at = time.monotonic()
+        if self._left:
+            # Not for what was sent since the newest key frame, which is what came too slowly.
+            self._left = False
+            self._delay.expect_fresh()
+            self._key_asked = now
+            self._context.counters.add(Counter.KEY_REQUESTS)
+            return self._want_subject(), encode(Want(True, key=True))
         self._delay.reset()
-        self._ask(now)
+        self._asked_at = now
+        return self._want_subject(), encode(Want(True, join=True, sent=unix_us()))
 
     def _ask(self, now: float) -> None:
         """Ask for the stream from its newest key frame on."""
@@ -178,24 +225,23 @@ class IncomingStream:
         self._say(Want(True, join=True, sent=unix_us()), now)
 
     def _leave(self) -> None:
-        self.pulling = False
         self._stop()
-        self._context.link.send(self._want_subject(), encode(Want(False)))
         if self._hello is not None:
             self._hello = None
             self._name.stand_by(self.claim)
         self._order = FrameOrder()
 
-    def _subscribe(self) -> None:
-        subject = self._context.subjects.frames(self.stream, self.claim.node)
-        self._unsubscribe = self._context.link.subscribe(subject, self._receive)
-
     def _stop(self) -> None:
+        self.pulling = False
+        self._reset_joiners()
+        if self._lane is not None:
+            self._lane.close()
+            self._lane = None
+        self._context.link.send(self._want_subject(), encode(Want(False)))
+
+    def _reset_joiners(self) -> None:
         for joiner in self._joiners:
             joiner.reset()
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
 
     def _say(self, want: Want, now: float) -> None:
         self._said_at = now
@@ -212,10 +258,7 @@ class IncomingStream:
 
     # Frames.
 
-    def _receive(self, subject: str, data: bytes) -> None:
-        self.received(data, replayed=False)
-
-    def received(self, data: bytes, *, replayed: bool) -> None:
+    def _receive(self, data: bytes, *, replayed: bool) -> None:
         """Take a message of the stream's owner.
 
         Args:
@@ -229,6 +272,9 @@ class IncomingStream:
                 self._meet(message)
             elif isinstance(message, Piece) and self._hello is not None:
                 self._take(message, replayed=replayed)
+            elif isinstance(message, End) and message.run == self._order.run:
+                self._end_heard = True
+                self._context.on_end(self.stream)
             self._trouble = ""
         except TakenOver:
             # Told by `taken_over`.
@@ -249,7 +295,7 @@ class IncomingStream:
         if hello.echo:
             self._clock_ahead = hello.clock - (hello.echo + unix_us()) // 2
         before = self._hello
-        if before is None or hello.run > before.run:
+        if before is None or hello.run != self._order.run:
             if before is None or hello.epoch != before.epoch:
                 self._name.flow(hello, self.claim.node, self._context.capacity)
                 self._resuming = False
@@ -258,19 +304,23 @@ class IncomingStream:
                 self._resuming = True
             self._hello = hello
             self._order.begin(hello.run)
+            self._end_heard = False
         self._name.set_clock_offset(hello.offset + self._clock_ahead)
 
     def _take(self, piece: Piece, *, replayed: bool) -> None:
         now = time.monotonic()
         if not replayed:
             lag = self._delay.lag(piece.sent, unix_us(), now)
+            late = lag > (MAX_KEY_LAG if self._order.needs_key else MAX_LAG)
+            self._late_bytes = self._late_bytes + len(piece.data) if late else 0
             # Not in the middle of a frame: a large one may take that long by itself.
-            congestion = self._context.congestion
-            congestion.received(self.stream, len(piece.data))
-            limit = MAX_KEY_LAG if self._order.needs_key else MAX_LAG
-            late = lag > limit and piece.index == 0
-            if late and not congestion.draining and congestion.is_heaviest(self.stream):
-                self._rest()
+            if self._late_bytes > LATE_BYTES and piece.index == 0:
+                self._reopen()
+                return
+            if self._order.fits(piece.run, piece.number):
+                self._fitted_at = now
+            elif now - self._fitted_at > DOUBT:
+                self._doubt(now)
                 return
         joiner = self._joiners[replayed]
         bad = joiner.corrupt, joiner.incomplete
@@ -306,33 +356,27 @@ class IncomingStream:
         if waited and self._hello is not None and self._order.needs_key:
             self._want_key(now)
 
-    def _rest(self) -> None:
-        """Let what NATS holds for this node drain, of which nothing is new any more."""
-        log.warning(
-            "stream %s from node %s comes too slowly; going on with a newer key frame",
-            self.stream,
-            self.claim.node,
+    def _reopen(self) -> None:
+        """Drop what NATS holds for this node, of which nothing is new any more."""
+        assert self._lane is not None
+        self._context.link.connections.complaints.say(
+            f"stream {self.stream} from node {self.claim.node} comes too slowly; "
+            "going on with a newer key frame"
         )
         self._context.counters.add(Counter.LAGGED)
         self._order.need_key()
-        self._stop()
-        self._context.congestion.draining = True
-        self._context.link.when_drained(self._drained)
+        self._late_bytes = 0
+        self._left = True
+        self._lane.reopen()
 
-    def _drained(self) -> None:
-        self._context.congestion.draining = False
-        self._delay.expect_fresh()
-        self._come_back()
-
-    def _come_back(self) -> None:
-        if self.pulling and self._unsubscribe is None:
-            self._subscribe()
-            self._want_key(time.monotonic())
+    def _doubt(self, now: float) -> None:
+        """Believe the next hello, whatever it says, and ask for it."""
+        self._fitted_at = now
+        self._order = FrameOrder(lost=self._order.lost)
+        self._ask(now)
 
     def close(self) -> None:
         """End the stream here; its viewers wait for its return. May be called twice."""
         if self.pulling:
-            self.pulling = False
             self._stop()
-            self._context.link.send(self._want_subject(), encode(Want(False)))
         self._name.close()

@@ -1,10 +1,8 @@
-"""The bridge's connection to NATS: one sender, and little on the way.
+"""The bridge's own connection to NATS: who lives, what is published, who wants what.
 
-Control messages go first. Frames of all streams take turns of about the same size, so a large
-frame or a busy stream delays no other. What NATS has not confirmed (PING and PONG, which keep
-their order among messages) is bounded by time: when the oldest confirmation is overdue no
-further frame is sent, and after a late one only as much as the link carried in time, so frames
-grow old in their outboxes instead of in buffers that nobody can take them back from.
+What is said here is said again every second or asked for again, so it is lost while there is no
+connection, and what a link does not take is bounded. Frames never go here: each stream has a
+connection of its own (`lane`), so none of them can delay another, or the news.
 """
 
 from __future__ import annotations
@@ -14,40 +12,35 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
+from relay.cluster.complaints import Complaints, words_of
+from relay.cluster.connection import CONNECT_TIMEOUT, PING_INTERVAL, connect_options, publish
+from relay.cluster.connections import Connections
 from relay.cluster.counters import ClusterCounters, Counter
-from relay.cluster.settings import ClusterSettings, credentials, node_name, tls_context
+from relay.cluster.settings import ClusterSettings
 from relay.errors import RelayError
 
-__all__ = ["Link", "LinkError", "Source"]
+__all__ = ["Link", "LinkError"]
 
 log = logging.getLogger(__name__)
 
-PATIENCE: Final = 0.25
-"""Seconds beyond the shortest round trip after which a confirmation is overdue."""
-UNCONFIRMED_BYTES: Final = 8 * 1024 * 1024
-LEAST_UNCONFIRMED_BYTES: Final = 16 * 1024
+RECONNECT_WAIT: Final = 1
+QUEUE_BYTES: Final = 4 * 1024 * 1024
+"""Messages that may wait to be sent: all that a node with thousands of streams has to say."""
+MESSAGE_BYTES: Final = 256
+"""What a message in the queue counts beyond its data."""
 RECEIVE_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one subscription that may wait in this process."""
-PING_INTERVAL: Final = 2
-RECONNECT_WAIT: Final = 1
-CONNECT_TIMEOUT: Final = 2
 ENVELOPE_BYTES: Final = 256
 """Room in a message for a piece's other fields."""
-PIECE_BYTES: Final = 256 * 1024
-"""Bytes of a piece at most: what a turn among streams may cost the others."""
-TURN_BYTES: Final = 16 * 1024
-"""A stream whose turn it is goes on until it has sent as much, so that many small frames wait no
-longer than one large one."""
-
+PIECE_BYTES: Final = 64 * 1024
+"""Bytes of a piece at most: what is on its way when a slow link has to be told to wait."""
 LEAST_PAYLOAD: Final = 1024
 """Of messages that NATS must let through: a piece of a frame, or a stream's metadata."""
 
@@ -58,44 +51,41 @@ class LinkError(RelayError):
     """NATS cannot be used, or not any more."""
 
 
-class Source(Protocol):
-    """Something with messages to send, one at a time."""
-
-    def next_message(self) -> tuple[str, bytes] | None:
-        """Subject and data; None when there is nothing now."""
-
-
 class Link:
     """See the module.
 
     Attributes:
-        sources: who takes turns; whoever has something new calls `wake`.
+        connections: those for streams.
     """
 
     def __init__(
-        self, settings: ClusterSettings, counters: ClusterCounters, on_up: Callable[[], None]
+        self,
+        settings: ClusterSettings,
+        counters: ClusterCounters,
+        on_up: Callable[[], None],
+        fail: Callable[[Exception], None],
     ) -> None:
-        """Prepare.
+        """Prepare; for a running loop.
 
         Args:
             on_up: called whenever the connection is there, the first time or again.
+            fail: called with an error that ends the bridge.
+
+        Raises:
+            ConfigError: a file that the settings name cannot be used.
         """
-        self._settings = settings
+        options = connect_options(settings)
+        self._options = options
         self._counters = counters
         self._on_up = on_up
         self._client = Client()
+        self._complaints = Complaints(counters)
+        self.connections = Connections(options, self._complaints, counters, fail)
         self._wake = asyncio.Event()
-        self._control: deque[Callable[[], Awaitable[object]]] = deque()
-        self.sources: deque[Source] = deque()
-        # Bytes that the first of the sources has sent in its turn.
-        self._turn = 0
-        self._unconfirmed = 0
-        self._window = UNCONFIRMED_BYTES
-        self._asked_at: float | None = None
-        self._shortest = float("inf")
-        self._confirming: asyncio.Task[None] | None = None
-        self._told: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._queue: deque[tuple[str, bytes]] = deque()
+        self._queued = 0
+        self._subscriptions: dict[str, Receive] = {}
+        self._measuring: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -121,49 +111,43 @@ class Link:
                 try:
                     await self._send_all()
                 except (nats.errors.Error, OSError) as exc:
-                    self._complain(_words(exc))
-            raise LinkError(f"NATS ended the connection: {_words(self._client.last_error)}")
+                    self._complaints.say(f"NATS: {words_of(exc)}")
+            raise LinkError(f"NATS ended the connection: {words_of(self._client.last_error)}")
         finally:
+            self.connections.close()
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await asyncio.wait_for(self._client.close(), CONNECT_TIMEOUT)
 
     async def _connect(self) -> None:
-        settings = self._settings
-        servers = settings.cluster.split(",")
-        options: dict[str, Any] = {**credentials(settings), "tls": tls_context(settings)}
         await self._client.connect(
-            servers,
-            name=f"relay {node_name(settings)}",
-            no_echo=True,
+            **self._options,
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_WAIT,
-            connect_timeout=CONNECT_TIMEOUT,
-            ping_interval=PING_INTERVAL,
-            max_outstanding_pings=3,
-            pending_size=2 * UNCONFIRMED_BYTES,
             error_cb=self._on_error,
             disconnected_cb=self._on_down,
             reconnected_cb=self._on_back,
             closed_cb=self._on_closed,
-            **{name: value for name, value in options.items() if value is not None},
         )
         if self._client.max_payload < LEAST_PAYLOAD:
             raise LinkError(
                 f"NATS takes messages of {self._client.max_payload} bytes at most; "
                 f"set its max_payload to {LEAST_PAYLOAD} or more, as it is by default"
             )
+        for subject, receive in self._subscriptions.items():
+            await self._subscribe(subject, receive)
         self._up()
 
     async def _on_closed(self) -> None:
-        self.wake()
+        self._wake.set()
 
     def _up(self) -> None:
         url = self._client.connected_url
-        log.info("connected to NATS at %s", url.netloc if url else self._settings.cluster)
-        self._told.clear()
+        log.info("connected to NATS at %s", url.netloc if url else self._options["servers"])
+        self._complaints.forget()
         self._counters.set(Counter.CONNECTED, 1)
+        self._measuring = asyncio.get_running_loop().create_task(self._measure())
+        self.connections.allow()
         self._on_up()
-        self.wake()
 
     async def _on_back(self) -> None:
         self._counters.add(Counter.RECONNECTS)
@@ -173,176 +157,66 @@ class Link:
         if not self._client.is_closed:
             log.warning("the connection to NATS is lost; trying again")
         self._counters.set(Counter.CONNECTED, 0)
-        if self._confirming is not None:
-            self._confirming.cancel()
+        self.connections.forbid()
+        self._forget()
         # Nobody will answer what was asked of this connection.
-        for task in self._tasks:
-            task.cancel()
-        self._unconfirmed = 0
-        self._window = UNCONFIRMED_BYTES
-        self._asked_at = None
+        if self._measuring is not None:
+            self._measuring.cancel()
 
     async def _on_error(self, error: Exception) -> None:
-        if isinstance(error, nats.errors.SlowConsumerError):
-            self._counters.add(Counter.SLOW_CONSUMERS)
-            return
-        if "permissions violation" in str(error).lower():
-            self._counters.add(Counter.REFUSED)
-        self._complain(_words(error))
+        self._complaints.report(error)
 
-    def _complain(self, words: str) -> None:
-        """Log each trouble once a minute, not at every attempt."""
-        now = time.monotonic()
-        if now - self._told.get(words, -60.0) >= 60.0:
-            self._told[words] = now
-            log.warning("NATS: %s", words)
+    async def _measure(self) -> None:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            while True:
+                asked = time.monotonic()
+                await self._client.flush(60)
+                self._counters.set(Counter.RTT_US, int((time.monotonic() - asked) * 1e6))
+                await asyncio.sleep(PING_INTERVAL)
 
-    # Sending.
+    # Receiving.
 
-    def wake(self) -> None:
-        """There is something to send."""
-        self._wake.set()
+    def listen(self, subject: str, receive: Receive) -> None:
+        """Listen to a subject from the first connection on; called before `run`."""
+        self._subscriptions[subject] = receive
 
-    def send(self, subject: str, data: bytes) -> None:
-        """Send a control message ahead of frames; it is lost while there is no connection."""
-        if self.connected:
-            self._control.append(lambda: self._publish(subject, data))
-            self.wake()
-
-    async def _publish(self, subject: str, data: bytes) -> None:
-        try:
-            await self._client.publish(subject, data)
-        except nats.errors.MaxPayloadError:
-            self._complain(
-                f"{subject}: a message of {len(data)} bytes is more than NATS takes; "
-                "set its max_payload higher"
-            )
-
-    def subscribe(self, subject: str, receive: Receive) -> Callable[[], None]:
-        """Listen to a subject, also after each reconnection.
-
-        Returns:
-            What ends it.
-        """
-        made: list[Subscription] = []
-
+    async def _subscribe(self, subject: str, receive: Receive) -> None:
         async def deliver(message: Msg) -> None:
             receive(message.subject, message.data)
 
-        async def begin() -> None:
-            made.append(
-                await self._client.subscribe(
-                    subject,
-                    cb=deliver,
-                    pending_msgs_limit=65536,
-                    pending_bytes_limit=RECEIVE_BYTES,
-                )
-            )
+        await self._client.subscribe(
+            subject, cb=deliver, pending_msgs_limit=65536, pending_bytes_limit=RECEIVE_BYTES
+        )
 
-        async def end() -> None:
-            if made:
-                await made.pop().unsubscribe()
+    # Sending.
 
-        def stop() -> None:
-            self._control.append(end)
-            self.wake()
-
-        self._control.append(begin)
-        self.wake()
-        return stop
-
-    def when_drained(self, call: Callable[[], None]) -> None:
-        """Call back when everything has come that NATS holds for this node now."""
-
-        async def wait() -> None:
-            try:
-                with contextlib.suppress(nats.errors.Error, OSError):
-                    await self._client.flush(60)
-            finally:
-                call()
-
-        async def begin() -> None:
-            # After what was asked of NATS before, such as the end of a subscription.
-            task = asyncio.get_running_loop().create_task(wait())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-        self._control.append(begin)
-        self.wake()
-
-    async def sent(self) -> None:
-        """Wait, not long, until control messages have reached NATS."""
-        with contextlib.suppress(nats.errors.Error, OSError):
-            while self._control and self.connected:
-                await self._control.popleft()()
-            if self.connected:
-                await self._client.flush(1)
+    def send(self, subject: str, data: bytes) -> None:
+        """Send a message; it is lost while there is no connection, or when too many wait."""
+        if not self.connected:
+            return
+        size = len(data) + MESSAGE_BYTES
+        if self._queued + size > QUEUE_BYTES:
+            self._complaints.say("NATS takes news too slowly; some are left out until it does")
+            return
+        self._queued += size
+        self._queue.append((subject, data))
+        self._wake.set()
 
     async def _send_all(self) -> None:
-        while self.connected:
-            if self._control:
-                await self._control.popleft()()
-            elif self._window_open() and (message := self._next()) is not None:
-                subject, data = message
-                self._unconfirmed += len(data)
-                await self._publish(subject, data)
-                self._confirm()
-            else:
-                return
+        while self._queue and self.connected:
+            subject, data = self._queue.popleft()
+            self._queued -= len(data) + MESSAGE_BYTES
+            await publish(self._client, self._complaints, subject, data)
             # nats-py does not yield where nothing waits; receiving must not starve.
             await asyncio.sleep(0)
 
-    def _next(self) -> tuple[str, bytes] | None:
-        # Once more than there are: whose turn is over may be the only one with anything to send.
-        for _ in range(len(self.sources) + 1):
-            if not self.sources:
-                break
-            message = self.sources[0].next_message() if self._turn < TURN_BYTES else None
-            if message is not None:
-                self._turn += len(message[1])
-                return message
-            self.sources.rotate(-1)
-            self._turn = 0
-        return None
+    def _forget(self) -> None:
+        self._queue.clear()
+        self._queued = 0
 
-    def _window_open(self) -> bool:
-        if self._asked_at is None:
-            return True
-        overdue = time.monotonic() - self._asked_at > PATIENCE + min(self._shortest, 2.0)
-        return not overdue and self._unconfirmed < self._window
-
-    def _confirm(self) -> None:
-        if self._confirming is None:
-            self._confirming = asyncio.get_running_loop().create_task(self._ask())
-            self._confirming.add_done_callback(self._confirmed)
-
-    async def _ask(self) -> None:
-        while self._unconfirmed:
-            # nats-py writes a PING ahead of what it has not written yet.
-            covered = max(0, self._unconfirmed - self._client.pending_data_size)
-            self._asked_at = asked = time.monotonic()
-            await self._client.flush(60)
-            took = time.monotonic() - asked
-            self._shortest = min(self._shortest, took)
-            self._adapt(covered, took - self._shortest)
-            self._counters.set(Counter.RTT_US, int(took * 1e6))
-            self._unconfirmed = max(0, self._unconfirmed - covered)
-            self.wake()
-
-    def _adapt(self, covered: int, waited: float) -> None:
-        """Let as much be on the way as the link carries in the time that we are patient."""
-        if waited > PATIENCE:
-            self._window = max(LEAST_UNCONFIRMED_BYTES, int(covered * PATIENCE / waited))
-        else:
-            self._window = min(UNCONFIRMED_BYTES, self._window + self._window // 4)
-
-    def _confirmed(self, task: asyncio.Task[None]) -> None:
-        self._confirming = None
-        self._asked_at = None
-        if not task.cancelled():
-            task.exception()
-        self.wake()
-
-
-def _words(error: Exception | None) -> str:
-    return (str(error) or type(error).__name__).removeprefix("nats: ")
+    async def sent(self) -> None:
+        """Wait, not long, until NATS has what was sent."""
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._send_all()
+            if self.connected:
+                await self._client.flush(1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bus.directory import list_streams
 from bus.stream import StreamInfo
 from relay.cluster.link import Link
 from relay.cluster.messages import Announcement, encode
-from relay.cluster.outbox import Notice
 from relay.cluster.outgoing import unix_us
 from relay.cluster.sending import Sending
 from relay.cluster.subjects import Subjects
@@ -65,11 +66,10 @@ class LocalStreams:
             self._link.send(self._subjects.stream(stream), encode(news))
 
     def end(self, stream: str) -> None:
-        """A stream is this node's no more; its last frames go before the news."""
-        del self.announced[stream]
-        subject, data = self._subjects.stream(stream), encode(Announcement(live=False))
-        if not self._sending.end(stream, Notice(subject, data)):
-            self._link.send(subject, data)
+        """A stream is this node's no more."""
+        news = replace(self.announced.pop(stream), live=False)
+        self._link.send(self._subjects.stream(stream), encode(news))
+        self._sending.end(stream)
 
     def announce(self) -> None:
         """Tell everything again."""
@@ -77,6 +77,6 @@ class LocalStreams:
             self._link.send(self._subjects.stream(stream), encode(news))
 
     def say_goodbye(self) -> None:
-        """Tell that all of them end."""
-        for stream in self.announced:
-            self._link.send(self._subjects.stream(stream), encode(Announcement(live=False)))
+        """All of them end."""
+        for stream in list(self.announced):
+            self.end(stream)

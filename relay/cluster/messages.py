@@ -14,7 +14,7 @@ import msgpack
 from bus.layout import METADATA_BYTES
 from relay.cluster.pieces import Piece
 
-__all__ = ["Announcement", "Hello", "MessageInvalid", "Node", "Want", "decode", "encode"]
+__all__ = ["Announcement", "End", "Hello", "MessageInvalid", "Node", "Want", "decode", "encode"]
 
 
 class MessageInvalid(ValueError):
@@ -41,7 +41,7 @@ class Announcement:
     Attributes:
         live: False: the stream has ended here.
         term: number of takeovers behind this claim.
-        since: when this node first announced it.
+        since: when this node first announced it; says also which of its claims has ended.
         epoch: number of the publisher within its node.
         codec, width, height, fps: as in `bus.stream.Metadata`.
         bitrate: measured, bits per second.
@@ -99,15 +99,27 @@ class Hello:
     echo: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing more of a run follows: its publisher has left.
+
+    Attributes:
+        run: as in `Hello`.
+    """
+
+    run: int
+
+
 _TYPES: Final[dict[str, type[Any]]] = {
     "node": Node,
     "stream": Announcement,
     "want": Want,
     "hello": Hello,
+    "end": End,
 }
 _NAMES: Final = {kind: name for name, kind in _TYPES.items()}
 
-Message = Node | Announcement | Want | Hello | Piece
+Message = Node | Announcement | Want | Hello | End | Piece
 
 
 def encode(message: Message) -> bytes:

@@ -29,14 +29,18 @@ class FrameOrder:
 
     __slots__ = ("_held", "_held_bytes", "_next", "lost", "needs_key", "run")
 
-    def __init__(self) -> None:
+    def __init__(self, *, lost: int = 0) -> None:
         self.run: int | None = None
-        self.lost = 0
+        self.lost = lost
         self.needs_key = True
         # Number of the next frame in order; None: any key frame begins.
         self._next: int | None = None
         self._held: dict[int, NumberedFrame] = {}
         self._held_bytes = 0
+
+    def fits(self, run: int, number: int) -> bool:
+        """Whether a frame belongs to the run, and is none that was passed on or lost."""
+        return run == self.run and (self._next is None or number >= self._next)
 
     def begin(self, run: int) -> None:
         """Pass on another run's frames from now on."""
@@ -52,7 +56,7 @@ class FrameOrder:
 
     def add(self, frame: NumberedFrame) -> list[NumberedFrame]:
         """The frames, possibly none, that can be passed on now."""
-        if frame.run != self.run or (self._next is not None and frame.number < self._next):
+        if not self.fits(frame.run, frame.number):
             return []
         if not frame.key and (self.needs_key or frame.number != self._next):
             if not self.needs_key:

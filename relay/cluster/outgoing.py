@@ -1,7 +1,8 @@
 """A stream of this node on its way to the nodes that want it.
 
-Exists while somebody wants it. Reads the ring like a worker does, and is a `Source` of
-messages for the link: the stream itself, and a replay for each node that joins while it flows.
+Exists while somebody wants it. Reads the ring like a worker does, and is the `Source` of its
+lane: the stream itself, and a replay for each node that joins while it flows. The last that goes
+over it is that the stream has ended, so whoever hears that has everything before it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bus.stream import Metadata
 from bus.subscription import Ended, Started, Subscription
 from relay.cluster.counters import ClusterCounters, Counter
 from relay.cluster.directory import EXPIRY, MAX_NODES
-from relay.cluster.messages import Hello, Want, encode
+from relay.cluster.messages import End, Hello, Want, encode
 from relay.cluster.outbox import Notice, Outbox
 from relay.cluster.pieces import NumberedFrame, split
 from relay.cluster.subjects import Subjects
@@ -81,7 +82,7 @@ class OutgoingStream:
         self._wanted: dict[str, float] = {}
         self._hello: Hello | None = None
         self._number = 0
-        self._ended = False
+        self._ended_at: float | None = None
         self._key_asked = 0.0
         self._last_record = time.monotonic()
 
@@ -90,10 +91,10 @@ class OutgoingStream:
         """Whether any node wants it."""
         return bool(self._wanted)
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits to be sent."""
-        return not self._outbox
+    def over(self, now: float) -> bool:
+        """Whether it has ended, and nothing that still matters waits to be sent."""
+        ended = self._ended_at
+        return ended is not None and (not self._outbox or now - ended > 2 * MAX_AGE)
 
     def want(self, node: str, want: Want, now: float) -> None:
         """A node said what it wants."""
@@ -118,7 +119,7 @@ class OutgoingStream:
             echo=want.sent,
             offset=self._subscription.clock_offset_us,
         )
-        subject = self._subjects.replay(node, self.stream)
+        subject = self._subjects.replay(self.stream, to=node)
         group = self._outbox.group
         waiting: deque[NumberedFrame | Notice] = deque([Notice(subject, encode(hello)), *group])
         self._replays[node] = _Replay(subject, waiting)
@@ -135,17 +136,18 @@ class OutgoingStream:
             self.pump()
             self._subscription.check_publisher()
 
-    def end(self, notice: Notice) -> None:
-        """Send a last message behind everything that waits."""
+    def end(self) -> None:
+        """The publisher has left: take its last frames, and say that it ended behind them."""
         self.pump()
         # From here on the name may lead to another publisher's frames.
-        self._ended = True
+        now = self._ended_at = time.monotonic()
         self._subscription.close()
-        self._outbox.notice(notice, time.monotonic())
+        if self._hello is not None:
+            self._outbox.notice(Notice(self._subject, encode(End(self._hello.run))), now)
 
     def pump(self) -> bool:
         """Take what the ring has; whether there may be more."""
-        if self._ended:
+        if self._ended_at is not None:
             return False
         try:
             for _ in range(EVENTS_PER_TURN):
@@ -206,6 +208,10 @@ class OutgoingStream:
             self._subscription.want_key()
 
     # The source.
+
+    def begin(self) -> None:
+        """A frame that was half sent is lost with the connection."""
+        self._pieces = iter(())
 
     def next_message(self) -> tuple[str, bytes] | None:
         """The next message of the stream or of a replay."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import time
 from collections.abc import Iterator
+from typing import Final
 
 from bus.doorbell import Doorbell
 from relay.cluster.counters import ClusterCounters
+from relay.cluster.lane import SendingLane
 from relay.cluster.link import Link
 from relay.cluster.messages import Want
-from relay.cluster.outbox import Notice
 from relay.cluster.outgoing import OutgoingStream
 from relay.cluster.subjects import Subjects
 
 __all__ = ["Sending"]
+
+FINISH: Final = 1.0
+"""Seconds that the bridge's own end may wait for last frames."""
 
 
 class Sending:
@@ -46,6 +50,7 @@ class Sending:
         self._loop = asyncio.get_running_loop()
         self._wanted: dict[str, OutgoingStream] = {}
         self._ending: list[OutgoingStream] = []
+        self._lanes: dict[OutgoingStream, SendingLane] = {}
 
     def __len__(self) -> int:
         return len(self._wanted)
@@ -58,8 +63,8 @@ class Sending:
                 return
             outgoing = self._begin(stream)
         outgoing.want(node, want, now)
+        self._lanes[outgoing].wake()
         self._keep_if_wanted(outgoing)
-        self._link.wake()
 
     def _begin(self, stream: str) -> OutgoingStream:
         outgoing = OutgoingStream(
@@ -72,23 +77,17 @@ class Sending:
             counters=self._counters,
         )
         self._wanted[stream] = outgoing
-        self._link.sources.append(outgoing)
+        self._lanes[outgoing] = SendingLane(self._link.connections, outgoing)
         self._pump(outgoing)
         return outgoing
 
-    def end(self, stream: str, notice: Notice) -> bool:
-        """Send a stream's last frames, and the news of its end behind them.
-
-        Returns:
-            False when nobody wants the stream, so that nothing is sent.
-        """
+    def end(self, stream: str) -> None:
+        """A stream has ended: send its last frames to who wanted it."""
         outgoing = self._wanted.pop(stream, None)
-        if outgoing is None:
-            return False
-        outgoing.end(notice)
-        self._ending.append(outgoing)
-        self._link.wake()
-        return True
+        if outgoing is not None:
+            outgoing.end()
+            self._ending.append(outgoing)
+            self._lanes[outgoing].wake()
 
     def rung(self, tokens: set[int]) -> None:
         """The doorbell rang with these tokens."""
@@ -98,18 +97,31 @@ class Sending:
 
     def tick(self, now: float) -> None:
         """Called about twice a second."""
+        for lane in self._lanes.values():
+            lane.check()
         for outgoing in list(self._wanted.values()):
             outgoing.expire(now)
+            self._lanes[outgoing].wake()
             self._keep_if_wanted(outgoing)
-        for outgoing in [each for each in self._ending if each.idle]:
+        for outgoing in [each for each in self._ending if self._sent(each, now)]:
             self._ending.remove(outgoing)
             self._close(outgoing)
+
+    def _sent(self, outgoing: OutgoingStream, now: float) -> bool:
+        return outgoing.over(now) and self._lanes[outgoing].confirmed
+
+    async def finish(self) -> None:
+        """Wait, not long, until the last frames of what has ended are sent."""
+        until = time.monotonic() + FINISH
+        while self._ending and time.monotonic() < until:
+            await asyncio.sleep(FINISH / 100)
+            self.tick(time.monotonic())
 
     def _pump(self, outgoing: OutgoingStream) -> None:
         if self._wanted.get(outgoing.stream) is outgoing:
             if outgoing.pump():
                 self._loop.call_soon(self._pump, outgoing)
-            self._link.wake()
+            self._lanes[outgoing].wake()
 
     def _keep_if_wanted(self, outgoing: OutgoingStream) -> None:
         if not outgoing.wanted:
@@ -117,10 +129,10 @@ class Sending:
             self._close(outgoing)
 
     def _close(self, outgoing: OutgoingStream) -> None:
-        self._link.sources.remove(outgoing)
+        self._lanes.pop(outgoing).close()
         outgoing.close()
 
     def close(self) -> None:
         """Stop reading all of them."""
-        for outgoing in itertools.chain(self._wanted.values(), self._ending):
-            outgoing.close()
+        for outgoing in list(self._lanes):
+            self._close(outgoing)

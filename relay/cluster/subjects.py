@@ -56,7 +56,7 @@ class Subjects:
 
     Attributes:
         nodes, streams: patterns of what all nodes announce.
-        wants, replays: patterns of what other nodes send to this one.
+        wants: pattern of what other nodes ask of this one.
         node: this node's heartbeat.
     """
 
@@ -66,7 +66,6 @@ class Subjects:
         self.nodes = f"{self._base}.node.*"
         self.streams = f"{self._base}.stream.*.*"
         self.wants = f"{self._base}.want.*.{self._node}.*"
-        self.replays = f"{self._base}.replay.*.{self._node}.*"
         self.node = f"{self._base}.node.{self._node}"
 
     def stream(self, stream: str) -> str:
@@ -75,13 +74,16 @@ class Subjects:
 
     def frames(self, stream: str, owner: str | None = None) -> str:
         """Where a stream's owner, by default this node, sends its frames."""
-        sender = self._node if owner is None else _token(owner)
-        return f"{self._base}.frames.{sender}.{_token(stream)}"
+        return f"{self._base}.frames.{self._sender(owner)}.{_token(stream)}"
 
     def want(self, owner: str, stream: str) -> str:
         """Where this node tells an owner what it wants."""
         return f"{self._base}.want.{self._node}.{_token(owner)}.{_token(stream)}"
 
-    def replay(self, to: str, stream: str) -> str:
-        """Where this node sends a joining node what it missed."""
-        return f"{self._base}.replay.{self._node}.{_token(to)}.{_token(stream)}"
+    def replay(self, stream: str, *, to: str | None = None, owner: str | None = None) -> str:
+        """Where a stream's owner sends a joining node what it missed; either is this node."""
+        receiver = self._node if to is None else _token(to)
+        return f"{self._base}.replay.{self._sender(owner)}.{receiver}.{_token(stream)}"
+
+    def _sender(self, owner: str | None) -> str:
+        return self._node if owner is None else _token(owner)

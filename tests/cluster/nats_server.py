@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -60,9 +62,15 @@ class NatsServer:
             prefix: command that runs it.
         """
         self.host, self.port = host, free_port()
+        self._monitor = free_port()
         self._log = log
         self._command = [*prefix, program("nats-server"), "-a", host, "-p", str(self.port)]
-        self._command += [*options, *(["-c", str(config)] if config else [])]
+        self._command += [
+            "-m",
+            str(self._monitor),
+            *options,
+            *(["-c", str(config)] if config else []),
+        ]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -85,6 +93,11 @@ class NatsServer:
     def log(self) -> str:
         """What it wrote."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def connections(self) -> int:
+        """How many it has."""
+        with urllib.request.urlopen(f"http://{self.host}:{self._monitor}/varz") as answer:
+            return int(json.load(answer)["connections"])
 
     def reload(self) -> None:
         """Let it read its configuration again."""

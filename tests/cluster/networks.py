@@ -53,9 +53,13 @@ class Host(Namespace):
         self._hub.run("ip", "link", "set", self._port, "up")
 
     def slow_down(self, rate: str, *, receiving: bool) -> None:
-        """Limit its link to the hub in one direction, for example to ``1mbit``."""
+        """Limit its link to the hub in one direction, for example to ``1mbit``.
+
+        What waits in the link itself is little: it delays whatever passes, so it is not what
+        a test of a slow link is about.
+        """
         where, device = (self._hub, self._port) if receiving else (self, _LINK)
-        limit = ("tbf", "rate", rate, "burst", "32kbit", "latency", "200ms")
+        limit = ("tbf", "rate", rate, "burst", "32kbit", "latency", "50ms")
         where.run("tc", "qdisc", "replace", "dev", device, "root", *limit)
 
 

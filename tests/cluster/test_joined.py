@@ -37,6 +37,8 @@ def test_a_stream_crosses_once_for_all_viewers_and_only_while_there_are_any(
         async with watching(*viewers):
             await until(lambda: all(each.checker.frames > 30 for each in viewers), "frames")
             assert a.number(Counter.PULLED_STREAMS) == 1
+            # Each node's own, the stream's, and one that is ready for the next stream.
+            await until(lambda: cluster.nats.connections() == 2 * 3, "connections")
         return viewers
 
     viewers = run(watch())
@@ -46,9 +48,10 @@ def test_a_stream_crosses_once_for_all_viewers_and_only_while_there_are_any(
         assert viewer.checker.lost == 0
         assert viewer.checker.mark == mark
     wait_until(lambda: b.number(Counter.SENT_STREAMS) == 0, "the end of sending")
-    sent = b.number(Counter.FRAMES_SENT)
-    assert 0 <= sent - a.number(Counter.FRAMES_RECEIVED) <= 3
-    assert sent < 5 * 30
+    wait_until(lambda: cluster.nats.connections() == 2 * 2, "the end of its connections")
+    # Once for all of them, and a few that were on their way when the last one left.
+    received = a.number(Counter.FRAMES_RECEIVED)
+    assert received <= b.number(Counter.FRAMES_SENT) < 2 * received
 
 
 def test_a_node_that_joins_late_gets_the_group_of_pictures_that_others_had(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import msgpack
 import pytest
 
 from relay.cluster.counters import Counter
-from relay.cluster.messages import Announcement, Node, Want, encode
+from relay.cluster.messages import Announcement, Hello, Message, Node, Want, decode, encode
 from relay.cluster.pieces import Piece
+from relay.cluster.subjects import Subjects
 from tests.cluster.conftest import Cluster, own_memory
 from tests.cluster.fake_node import FakeNode, fake_node
 from tests.cluster.nats_server import NatsServer
@@ -119,6 +121,39 @@ def test_nonsense_from_anybody_disturbs_no_stream(cluster: Cluster) -> None:
         assert node.bridge().pid == bridge.pid
         assert node.errors() == []
         assert node.log_lines("WARNING", "is not understood")
+
+
+def forged_hello(run: int) -> Message:
+    return Hello(2**53, 1, "avc1.42e01e", 640, 360, 25.0, b"", 0, 1)
+
+
+def forged_frame(run: int) -> Message:
+    """So far ahead that every other frame seems to be an old one; and it cannot be decoded."""
+    data = b"nonsense"
+    return Piece(run, 2**52, True, 0, 1, 1, crc32(data), data)
+
+
+@pytest.mark.parametrize("forge", [forged_hello, forged_frame])
+def test_a_forged_message_does_not_hold_a_stream(
+    cluster: Cluster, forge: Callable[[int], Message]
+) -> None:
+    a, b = cluster.start("a", "b")
+    cluster.publish(a, "cam", key_every=20)
+    b.wait_sees("cam", "a")
+
+    async def watch() -> None:
+        viewer = Viewer(b.address, "cam")
+        async with fake_node(cluster.nats.url, "evil", "other") as evil, watching(viewer):
+            await more(viewer, 10)
+            subject = Subjects("relay", "a").frames("cam")
+            heard = await evil.client.subscribe(subject)
+            piece = decode((await heard.next_msg(10)).data)
+            assert isinstance(piece, Piece)
+            await evil.say(subject, forge(piece.run))
+            await evil.client.flush()
+            await more(viewer, 40)
+
+    run(watch())
 
 
 @pytest.fixture

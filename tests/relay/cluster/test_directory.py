@@ -45,9 +45,17 @@ def test_a_node_is_new_once_for_each_start() -> None:
 def test_an_end_is_believed_at_once() -> None:
     directory = ClusterDirectory()
     directory.heard_stream("a", "cam", LIVE, 0.0)
-    directory.heard_stream("a", "cam", Announcement(live=False), 0.0)
-    directory.heard_stream("a", "never", Announcement(live=False), 0.0)
+    ended = replace(LIVE, live=False)
+    directory.heard_stream("a", "cam", ended, 0.0)
+    directory.heard_stream("a", "never", ended, 0.0)
     assert directory.owners() == {}
+
+
+def test_an_end_that_comes_late_ends_no_later_claim() -> None:
+    directory = ClusterDirectory()
+    directory.heard_stream("a", "cam", replace(LIVE, since=101), 0.0)
+    directory.heard_stream("a", "cam", replace(LIVE, live=False), 0.0)
+    assert owner_of(directory) == "a"
 
 
 def test_the_oldest_claim_owns_then_the_first_by_name() -> None:

@@ -81,7 +81,9 @@ def test_names_with_dots_are_one_token() -> None:
     assert subjects.frames("cam.0") == "relay.v1.eu.frames.north=1.cam=0"
     assert parse_subject(subjects.frames("cam.0")) == Subject("frames", "north.1", "cam.0")
     assert parse_subject(subjects.want("b.c", "cam.")) == Subject("want", "north.1", "cam.")
-    assert parse_subject(subjects.replay("b", "x")) == Subject("replay", "north.1", "x")
+    replay = subjects.replay("x", to="b")
+    assert parse_subject(replay) == Subject("replay", "north.1", "x")
+    assert replay == Subjects("eu", "b").replay("x", owner="north.1")
     assert parse_subject(subjects.node) == Subject("node", "north.1", "")
 
 
