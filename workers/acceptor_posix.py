@@ -28,6 +28,8 @@ _RESERVED: Final = 64
 """Descriptors that connections leave free, and..."""
 _RESERVED_DIVISOR: Final = 8
 """...never more than this part of all."""
+_AT_ONCE: Final = 16
+"""Connections taken in one turn of the loop, each with a look at the gate."""
 _REMEDY: Final = "raise the limit (ulimit -n)"
 
 
@@ -59,22 +61,22 @@ class Acceptor(BaseAcceptor):
         return lowest_free < _for_connections()
 
     def _ready(self) -> None:
-        if not self._gate.is_open():
-            self._disarm()
-            return
-        try:
-            connection, address = self._listener.accept()
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as exc:
-            self._fail(exc)
-        else:
-            number, limit = connection.fileno(), _for_connections()
+        limit = _for_connections()
+        for _ in range(_AT_ONCE):
+            if self._full or self._left <= 0 or not self._gate.is_open():
+                self._disarm()
+                return
+            try:
+                connection, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                self._fail(exc)
+                continue
+            number = connection.fileno()
             self._take(connection, address[0])
             if number + 1 >= limit:
                 self._pause(f"{number + 1} files are open, the rest is for streams; {_REMEDY}")
-        if self._full or self._left <= 0 or not self._gate.is_open():
-            self._disarm()
 
 
 def _for_connections() -> float:

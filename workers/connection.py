@@ -27,7 +27,6 @@ from websockets.frames import CloseCode
 from websockets.http11 import Response
 
 from workers.acceptor import LINGER_RESET
-from workers.engines.asyncio_engine import transport_channel
 from workers.engines.interface import Channel
 from workers.errors import PeerError
 from workers.handshake import plain_handshake
@@ -38,7 +37,7 @@ from workers.responses import text_response
 from workers.session import Services, Session
 from workers.table import Column
 from workers.viewer_id import ViewerId
-from workers.websocket import WebSocket
+from workers.websocket import WebSocket, plain_close
 
 __all__ = ["Connection"]
 
@@ -68,8 +67,8 @@ class Connection(asyncio.Protocol):
         "_reader",
         "_services",
         "_session",
+        "_taken",
         "_transport",
-        "_unsent",
         "address",
         "role",
         "surplus",
@@ -88,7 +87,8 @@ class Connection(asyncio.Protocol):
         # Of a WebSocket connection; frames only when the first comes or goes.
         self._life: Liveness | None = None
         self._frames: WebSocket | None = None
-        self._unsent = 0
+        # How much of a page had been taken at the last look.
+        self._taken = 0
         # For who asks for a WebSocket after `close`.
         self._closing_with: tuple[CloseCode, str] | None = None
         # When the end must be over, of a closing handshake or after a page; 0: it has not begun.
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
     @property
     def _open(self) -> bool:
         """Whether it is a WebSocket connection on which nobody has begun to close."""
-        return self._life is not None and (self._frames is None or self._frames.open)
+        return self._session is not None and (self._frames is None or self._frames.open)
 
     def _websocket(self) -> WebSocket:
         if self._frames is None:
@@ -123,7 +123,9 @@ class Connection(asyncio.Protocol):
         """The socket is ours."""
         # uvloop's transports have the interface without the base class.
         self._transport = cast(asyncio.Transport, transport)
-        self._services.watch(self, time.monotonic() + self._services.limits.header_timeout)
+        closing = self._closing_with is not None
+        timeout = _LAST_REQUEST if closing else self._services.limits.header_timeout
+        self._services.watch(self, time.monotonic() + timeout)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer, any number at a time."""
@@ -137,9 +139,11 @@ class Connection(asyncio.Protocol):
         """The peer finished. True keeps our side open until what we owe is written."""
         if self._channel is None:
             return False
-        if self._life is not None:
-            self._websocket().receive_eof()
+        if self._frames is not None:
+            self._frames.receive_eof()
             self._flush()
+        elif self._session is not None:
+            self._finish(self._channel, self._services.settings.close_timeout)
         self._channel.close()
         return True
 
@@ -147,6 +151,9 @@ class Connection(asyncio.Protocol):
         """The socket is closed; every operation on it has completed."""
         if exc is not None:
             log.debug("%s left: %s", self, exc)
+        if self._transport is None:
+            # It was gone before it could be served.
+            self._services.row.add(Column.ACCEPT_ERRORS)
         if isinstance(exc, TimeoutError):
             # TCP_USER_TIMEOUT: the kernel gave up on what this peer did not take.
             self._services.row.add(Column.CLOSED_STALLED)
@@ -228,9 +235,9 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        # A page is no fan-out: whatever the engine, the transport sends it.
-        channel = self._channel = transport_channel(transport, self)
+        channel = self._channel = self._services.engine.adopt(transport, self)
         channel.control(response)
+        self._taken = channel.progress()
         self._finish(channel, self._services.settings.progress_timeout)
 
     def _end_request(self) -> None:
@@ -241,6 +248,8 @@ class Connection(asyncio.Protocol):
     # Messages.
 
     def _receive_messages(self, data: bytes) -> None:
+        if self._frames is None and self._close_plainly(data):
+            return
         try:
             for message in self._websocket().receive(data):
                 # None from the first Close on.
@@ -251,6 +260,17 @@ class Connection(asyncio.Protocol):
                 self.refuse(error)
         self._flush()
         self._stop_flood()
+
+    def _close_plainly(self, data: bytes) -> bool:
+        """Whether the first bytes after the handshake are the last that matter."""
+        if self._close_at:
+            return True
+        answer = plain_close(data)
+        if answer is None or self._channel is None:
+            return False
+        self._channel.control(answer)
+        self._finish(self._channel, self._services.settings.close_timeout)
+        return True
 
     def _flush(self) -> None:
         """Write what the protocol has to say."""
@@ -313,8 +333,7 @@ class Connection(asyncio.Protocol):
         Who has not asked for anything yet gets an answer first: its request may be under way,
         and a browser tells nobody that it was closed in between.
         """
-        transport = self._transport
-        if transport is None or transport.is_closing():
+        if self._transport is not None and self._transport.is_closing():
             return
         if self._open:
             self._websocket().close(code, reason)
@@ -341,7 +360,6 @@ class Connection(asyncio.Protocol):
     def _finish(self, channel: Channel, timeout: float) -> None:
         """FIN, and a deadline for the peer's."""
         channel.finish()
-        self._unsent = channel.unsent()
         self._begin_close(timeout)
 
     def _begin_close(self, timeout: float) -> None:
@@ -386,8 +404,8 @@ class Connection(asyncio.Protocol):
     def _took_some(self) -> bool:
         """Whether the reader of a page, slow as it may be, went on since the last look."""
         assert self._channel is not None
-        before, self._unsent = self._unsent, self._channel.unsent()
-        return self._unsent < before
+        before, self._taken = self._taken, self._channel.progress()
+        return self._taken > before
 
     def _time_out_request(self, transport: asyncio.Transport) -> None:
         if self._reader is None:

@@ -163,7 +163,8 @@ class Hub:
         self._leave_edge(viewer)
         self.viewers.discard(viewer)
         self._ending.pop(viewer, None)
-        self._count_skips(viewer)
+        if viewer.position.skipped:
+            self._count_skips(viewer)
         self._subscription.set_viewers(len(self.viewers))
 
     def _first(self) -> int:
@@ -241,9 +242,13 @@ class Hub:
         self._row.add(Column.FRAMES_SENT, stop - index)
         self._row.add(Column.BYTES_SENT, len(data))
         viewer.channel.send(head + data if head else data)
-        now = time.monotonic()
+        now, due = time.monotonic(), viewer.position.since
+        if self.window[stop - 1].arrived <= due:
+            # All of them were here before the viewer.
+            SEND_DELAY.add(self._row, now - due, stop - index)
+            return
         for number in range(index, stop):
-            SEND_DELAY.add(self._row, now - self.window[number].arrived)
+            SEND_DELAY.add(self._row, now - max(due, self.window[number].arrived))
 
     def _count_skips(self, viewer: HubViewer) -> None:
         for cause, count in viewer.position.take_skipped().items():

@@ -41,4 +41,5 @@ SEND_DELAY: Final = RowHistogram(
     Column.SEND_DELAY_US,
     Column.SEND_DELAY_0,
 )
-"""From a frame's arrival in a worker until it was handed to a viewer's socket."""
+"""From a frame's arrival in a worker, or the viewer's if that came later, until the frame was
+handed to the viewer's socket."""

@@ -59,19 +59,20 @@ class ViewerPosition:
         state: where it is.
         position: index of the frame it is sent next.
         late: whether it is behind by more than the allowed lag, with no key frame to go to.
+        since: when it started, in monotonic seconds. A frame's age counts from here at the
+            earliest: who joins at a key frame of some seconds ago is not late, unless it takes
+            long over catching up.
         skipped: frames not sent, by cause, since the last `take_skipped`.
     """
 
-    __slots__ = ("_cause", "_first", "_since", "_wait_from", "late", "position", "skipped", "state")
+    __slots__ = ("_cause", "_first", "_wait_from", "late", "position", "since", "skipped", "state")
 
     def __init__(self, now: float) -> None:
         self.state = ViewerState.WAITING
         self.position = 0
         self.late = False
         self.skipped: defaultdict[SkipCause, int] = defaultdict(int)
-        # A frame's age counts from here at the earliest: who joins at a key frame of
-        # some seconds ago is not late, unless it takes long over catching up.
-        self._since = now
+        self.since = now
         # First index that may be the key frame to start with; and for what it waits.
         self._wait_from = 0
         # First index that it may be sent at all.
@@ -98,7 +99,7 @@ class ViewerPosition:
         if self.state is not ViewerState.LIVE or self.position >= window.edge:
             return 0.0
         oldest = max(self.position, window.base)
-        return max(0.0, now - max(window[oldest].arrived, self._since))
+        return max(0.0, now - max(window[oldest].arrived, self.since))
 
     def join(self, window: FrameWindow, now: float, *, first: int = 0) -> None:
         """Start, or start again after all frames became void, with the newest key frame.
@@ -121,12 +122,12 @@ class ViewerPosition:
         self.late = False
         self._cause = cause
         self._wait_from = first
-        self._since = now
+        self.since = now
 
     def need_key(self, window: FrameWindow, cause: SkipCause) -> None:
         """Send nothing before a key frame that is newer than all it was sent."""
         if self.state is ViewerState.LIVE:
-            self._wait(max(self.position, window.base), self._since, cause)
+            self._wait(max(self.position, window.base), self.since, cause)
 
     def pause(self) -> None:
         """Send nothing until `resume`."""
@@ -168,7 +169,7 @@ class ViewerPosition:
         elif self.position < window.base:
             self.need_key(window, SkipCause.NETWORK)
         else:
-            waiting_since = max(window[self.position].arrived, self._since)
+            waiting_since = max(window[self.position].arrived, self.since)
             self.late = now - waiting_since > max_lag
             key = window.latest_key
             if self.late and key is not None and key > self.position:
@@ -181,7 +182,7 @@ class ViewerPosition:
             self._skip(self._cause, key - self.position)
             self._cause = None
         self.position = key
-        self._since = now
+        self.since = now
         self.state = ViewerState.LIVE
 
     def _skip(self, cause: SkipCause, count: int) -> None:

@@ -16,7 +16,7 @@ from websockets.protocol import SEND_EOF, Protocol, Side, State
 from workers.errors import PeerError, close_reason
 from workers.table import Column
 
-__all__ = ["WebSocket"]
+__all__ = ["WebSocket", "plain_close"]
 
 # One line per connection from the library would drown the worker's own.
 _quiet = logging.getLogger("workers.websocket.protocol")
@@ -24,6 +24,23 @@ _quiet.setLevel(logging.CRITICAL)
 
 _EMPTY_CLOSE: Final = b"\x88\x00"
 _CLOSE_1000: Final = b"\x88\x02\x03\xe8"
+_HEADER: Final = 6
+"""Bytes before the payload of a short masked frame (RFC 6455, section 5.2)."""
+
+
+def plain_close(data: bytes) -> bytes | None:
+    """What answers a Close frame from a peer that has sent no other frame: most viewers do not.
+
+    It saves them a `WebSocket`, which would answer the same. None when ``data`` is anything but
+    one whole Close frame that has no reason, and one of the usual codes or none.
+    """
+    if data[:2] == b"\x88\x80" and len(data) == _HEADER:
+        return _CLOSE_1000
+    if data[:2] == b"\x88\x82" and len(data) == _HEADER + 2:
+        code = int.from_bytes(data[_HEADER:]) ^ int.from_bytes(data[2:4])
+        if code in (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY):
+            return b"\x88\x02" + code.to_bytes(2)
+    return None
 
 
 class WebSocket:

@@ -10,6 +10,7 @@ signals mean to the process is for its launcher to say.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -200,22 +201,12 @@ class _Worker:
             self._addresses[address] += 1
         connection = Connection(self._services, address, surplus=surplus)
         self._connections.add(connection)
-        task = self._loop.create_task(self._attach(sock, connection))
-        task.add_done_callback(_consume)
-
-    async def _attach(self, sock: socket.socket, connection: Connection) -> None:
-        """Give the socket to the loop; whatever fails here is about this peer alone."""
-        try:
+        # Who is gone already is found out by the engine.
+        with contextlib.suppress(OSError):
             _tune(sock, self._context.viewer)
-            await self._loop.connect_accepted_socket(lambda: self._protocol_of(connection), sock)
-        except OSError as exc:
-            log.debug("%s left before it was served: %s", connection, exc)
-            self._row.add(Column.ACCEPT_ERRORS)
-            sock.close()
-            self._closed(connection)
-        else:
-            if self._draining:
-                connection.close(CloseCode.SERVICE_RESTART, _STOPPING)
+        self._engine.attach(sock, self._protocol_of(connection))
+        if self._draining:
+            connection.close(CloseCode.SERVICE_RESTART, _STOPPING)
 
     def _protocol_of(self, connection: Connection) -> asyncio.Protocol:
         """What the loop gives a connection's bytes to."""
@@ -299,9 +290,3 @@ def _tune(sock: socket.socket, settings: ViewerSettings) -> None:
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         milliseconds = int(settings.user_timeout * 1000)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-
-
-def _consume(task: asyncio.Task[None]) -> None:
-    """Log what no handler expected, as one line."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a connection could not be served: %r", error)

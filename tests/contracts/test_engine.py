@@ -87,6 +87,7 @@ class Peer(asyncio.Protocol):
         self.on_idle: Callable[[], None] = lambda: None
         self._engine = engine
         self._idle = asyncio.Event()
+        self.made = asyncio.Event()
         self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -94,6 +95,7 @@ class Peer(asyncio.Protocol):
         self.behind = 0
         self.failures: list[OSError] = []
         self.channel = self._engine.adopt(self.transport, self)
+        self.made.set()
 
     def pause_writing(self) -> None:
         self.channel.pause_writing()
@@ -197,7 +199,8 @@ class Bench:
         near.setblocking(False)
         far.setblocking(False)
         peer = Peer(self.engine, far)
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: peer, near)
+        self.engine.attach(near, peer)
+        await peer.made.wait()
         self.peers.append(peer)
         return peer
 

@@ -143,6 +143,9 @@ class FakeEngine:
     def __init__(self, *, slow: bool = False) -> None:
         self.slow = slow
 
+    def attach(self, sock: object, protocol: object) -> None:
+        raise NotImplementedError
+
     def adopt(self, transport: object, owner: object) -> Channel:
         raise NotImplementedError
 

@@ -15,12 +15,16 @@ Python before 3.12 copies the part that the kernel did not take.
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 
 from workers.engines.interface import Channel, Owner
 from workers.engines.proactor_channel import ProactorChannel
 from workers.engines.transport_channel import TransportChannel
 
 __all__ = ["AsyncioEngine", "AsyncioGroup", "transport_channel"]
+
+log = logging.getLogger(__name__)
 
 
 def transport_channel(transport: asyncio.Transport, owner: Owner) -> TransportChannel:
@@ -75,6 +79,11 @@ class AsyncioEngine:
 
     name = "asyncio"
 
+    def attach(self, sock: socket.socket, protocol: asyncio.Protocol) -> None:
+        """Give a socket to the loop."""
+        task = asyncio.get_running_loop().create_task(_attach(sock, protocol))
+        task.add_done_callback(_consume)
+
     def adopt(self, transport: asyncio.Transport, owner: Owner) -> TransportChannel:
         """Make a connection's channel."""
         return transport_channel(transport, owner)
@@ -85,3 +94,18 @@ class AsyncioEngine:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+async def _attach(sock: socket.socket, protocol: asyncio.Protocol) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.connect_accepted_socket(lambda: protocol, sock)
+    except OSError as exc:
+        sock.close()
+        protocol.connection_lost(exc)
+
+
+def _consume(task: asyncio.Task[None]) -> None:
+    """Log what no handler expected, as one line."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a connection could not be served: %r", error)

@@ -20,6 +20,7 @@ Engines differ in cost only. One suite of tests runs over all of them.
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Protocol
 
 __all__ = ["Channel", "Engine", "Group", "Owner"]
@@ -94,6 +95,16 @@ class Engine(Protocol):
     """See the module."""
 
     name: str
+
+    def attach(self, sock: socket.socket, protocol: asyncio.Protocol) -> None:
+        """Receive for a protocol, as a loop's server does; the socket is the engine's from now on.
+
+        Where that fails ``connection_lost`` is all that the protocol hears.
+
+        Args:
+            sock: connected and non-blocking.
+            protocol: told ``connection_made``, now or soon, with a transport for `adopt`.
+        """
 
     def adopt(self, transport: asyncio.Transport, owner: Owner) -> Channel:
         """Make the channel of a connection on which nothing has been written.

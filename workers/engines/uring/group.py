@@ -1,7 +1,8 @@
 """The channels that wait for one frame, as an array of submission entries ready to go.
 
 The entries are a template: a frame only fills in its address and length. They are kept in
-order of nothing, so that a member comes and goes in constant time.
+order of nothing, so that a member comes and goes in constant time, and are written when a
+frame comes: in a storm most members have left by then.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class UringGroup:
         "_members",
         "_results",
         "_sends",
+        "_stale",
         "_whole",
         "_wholes",
         "busy",
@@ -49,17 +51,29 @@ class UringGroup:
         self.busy: set[UringChannel] = set()
         self._engine = engine
         self._members: list[UringChannel] = []
+        # Places whose entries are not those of the members there.
+        self._stale: set[int] = set()
         self._entries: NDArray[Any] = np.zeros(_FEW, abi.SQE)
         # The completions of sends that were all taken whole.
         self._wholes: NDArray[Any] = np.zeros(_FEW, abi.CQE)
         self._shape()
 
     def _shape(self) -> None:
-        """Views of the members' entries, for as many as there are now."""
-        sends = self._entries[: len(self._members)]
+        """The entries of the members that there are now."""
+        members = self._members
+        while len(members) > len(self._entries):
+            self._entries = np.concatenate([self._entries, np.zeros_like(self._entries)])
+            self._wholes = np.concatenate([self._wholes, np.zeros_like(self._wholes)])
+        for place in self._stale:
+            if place < len(members):
+                channel = members[place]
+                self._entries[place] = send_entry(channel.tag, channel.fd)
+                self._wholes[place] = (channel.tag, 0, 0)
+        self._stale.clear()
+        sends = self._entries[: len(members)]
         self._sends = abi.rows_of(sends)
         self._addresses, self._lengths = sends["addr"], sends["len"]
-        self._whole = self._wholes[: len(self._members)]
+        self._whole = self._wholes[: len(members)]
         self._results = self._whole["res"]
 
     def __len__(self) -> int:
@@ -73,16 +87,11 @@ class UringGroup:
         assert isinstance(channel, UringChannel)
         assert channel.group is None
         channel.group = self
-        channel.place = place = len(self._members)
+        channel.place = len(self._members)
         if not channel.idle:
             self.busy.add(channel)
+        self._stale.add(channel.place)
         self._members.append(channel)
-        if place == len(self._entries):
-            self._entries = np.concatenate([self._entries, np.zeros_like(self._entries)])
-            self._wholes = np.concatenate([self._wholes, np.zeros_like(self._wholes)])
-        self._entries[place] = send_entry(channel.tag, channel.fd)
-        self._wholes[place] = (channel.tag, 0, 0)
-        self._shape()
 
     def discard(self, channel: Channel) -> bool:
         """Let it not; whether it was a member."""
@@ -95,10 +104,8 @@ class UringGroup:
         if last is not channel:
             # It fills the gap.
             self._members[channel.place] = last
-            self._entries[channel.place] = self._entries[last.place]
-            self._wholes[channel.place] = self._wholes[last.place]
             last.place = channel.place
-        self._shape()
+            self._stale.add(channel.place)
         return True
 
     def send(self, data: bytes) -> int:
@@ -112,6 +119,8 @@ class UringGroup:
             for channel in self._members:
                 channel.send(data)
         else:
+            if self._stale or count != len(self._sends):
+                self._shape()
             self._addresses.fill(abi.address_of(data))
             self._lengths.fill(min(len(data), PIECE))
             self._results.fill(len(data))
