@@ -150,7 +150,7 @@ class Bridge:
         for incoming in self._incoming.values():
             incoming.ask(time.monotonic())
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         if not self._failed.done():
             self._failed.set_exception(error)
 

@@ -36,7 +36,7 @@ class Connections:
         options: Mapping[str, Any],
         complaints: Complaints,
         counters: ClusterCounters,
-        fail: Callable[[Exception], None],
+        fail: Callable[[BaseException], None],
     ) -> None:
         """Prepare; for a running loop.
 
@@ -75,7 +75,7 @@ class Connections:
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(RuntimeError(words_of(error)))
+            self.fail(error)
 
     async def take(self, *, again: bool) -> Connection:
         """A connection, which is the caller's to drop; at once if possible.

@@ -25,7 +25,6 @@ from typing import Final
 
 from bus.doorbell import Doorbell
 from bus.errors import BusError, TakenOver
-from bus.frame import decode as decode_frame
 from relay.cluster.counters import ClusterCounters, Counter
 from relay.cluster.delay import Delay
 from relay.cluster.directory import HEARTBEAT, Claim
@@ -48,8 +47,6 @@ MAX_LAG: Final = 0.5
 """Seconds of delay beyond the least after which what waits is dropped."""
 MAX_KEY_LAG: Final = 2.0
 """The same while a key frame is on its way: without it, coming back was for nothing."""
-LATE_BYTES: Final = 64 * 1024
-"""Less that comes late one after the other is no backlog: nothing is gained by dropping it."""
 END_PATIENCE: Final = 2.0
 """Seconds that a stream's last frames may be on their way when its end was announced."""
 DOUBT: Final = 1.0
@@ -106,7 +103,6 @@ class IncomingStream:
         self._order = FrameOrder()
         self._joiners = (Joiner(context.capacity), Joiner(context.capacity))
         self._delay = Delay()
-        self._late_bytes = 0
         self._lane: ReceivingLane | None = None
         # Whether the lane was left because of what waited for it, and not lost.
         self._left = False
@@ -121,11 +117,6 @@ class IncomingStream:
         self._end_heard = False
         self._clock_ahead = 0
         self._trouble = ""
-        # seq and capture time of the last frame written.
-        self._last = (0, 0)
-        # Whether the same publisher's frames begin anew, some of which may have been written:
-        # the owner's bridge was started again, for example.
-        self._resuming = False
         self._name = RemoteName(
             context.instance, context.bell, token, stream, claim, takeover=takeover
         )
@@ -298,10 +289,8 @@ class IncomingStream:
         if before is None or hello.run != self._order.run:
             if before is None or hello.epoch != before.epoch:
                 self._name.flow(hello, self.claim.node, self._context.capacity)
-                self._resuming = False
             else:
                 self._name.update(hello)
-                self._resuming = True
             self._hello = hello
             self._order.begin(hello.run)
             self._end_heard = False
@@ -311,10 +300,10 @@ class IncomingStream:
         now = time.monotonic()
         if not replayed:
             lag = self._delay.lag(piece.sent, unix_us(), now)
-            late = lag > (MAX_KEY_LAG if self._order.needs_key else MAX_LAG)
-            self._late_bytes = self._late_bytes + len(piece.data) if late else 0
+            limit = MAX_KEY_LAG if self._order.needs_key else MAX_LAG
+            waiting = self._delay.is_backlog(len(piece.data), lag, limit)
             # Not in the middle of a frame: a large one may take that long by itself.
-            if self._late_bytes > LATE_BYTES and piece.index == 0:
+            if waiting and piece.index == 0:
                 self._reopen()
                 return
             if self._order.fits(piece.run, piece.number):
@@ -336,17 +325,9 @@ class IncomingStream:
         self._mend(now)
 
     def _write(self, frame: NumberedFrame) -> None:
-        found = decode_frame(frame.envelope)
-        if self._resuming:
-            seq, captured = self._last
-            if found.seq <= seq and found.capture_us <= captured:
-                return
-            if not found.key and found.seq != seq + 1:
-                self._order.need_key()
-                return
-            self._resuming = False
-        self._last = found.seq, found.capture_us
-        self._name.write(frame.envelope, key=found.key)
+        if not self._name.write(frame.envelope):
+            self._order.need_key()
+            return
         self._context.counters.add(Counter.FRAMES_RECEIVED)
         self._context.counters.add(Counter.BYTES_RECEIVED, len(frame.envelope))
 
@@ -365,7 +346,6 @@ class IncomingStream:
         )
         self._context.counters.add(Counter.LAGGED)
         self._order.need_key()
-        self._late_bytes = 0
         self._left = True
         self._lane.reopen()
 

@@ -65,7 +65,7 @@ class Lane(ABC):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._connections.fail(RuntimeError(words_of(error)))
+            self._connections.fail(error)
 
     def check(self) -> None:
         """Find out whether its connection is lost; called about twice a second."""

@@ -63,7 +63,7 @@ class Link:
         settings: ClusterSettings,
         counters: ClusterCounters,
         on_up: Callable[[], None],
-        fail: Callable[[Exception], None],
+        fail: Callable[[BaseException], None],
     ) -> None:
         """Prepare; for a running loop.
 

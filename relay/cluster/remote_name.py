@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bus.doorbell import Doorbell
 from bus.errors import TakenOver
+from bus.frame import decode
 from bus.publisher import Publisher
 from relay.cluster.directory import Claim
 from relay.cluster.messages import Hello
@@ -42,6 +43,11 @@ class RemoteName:
         self._bell = bell
         self._token = token
         self._stream = stream
+        # seq and capture time of the last frame written.
+        self._last = (0, 0)
+        # Whether the same publisher's frames begin anew, some of which may have been written:
+        # the owner's bridge was started again, for example.
+        self._resuming = False
         self._publisher = self._standby(claim, takeover=takeover)
         self._publisher.listen(bell, token)
 
@@ -96,9 +102,11 @@ class RemoteName:
                 address=node,
             )
         )
+        self._resuming = False
 
     def update(self, hello: Hello) -> None:
-        """The same publisher has other metadata, or the same."""
+        """The same publisher's frames begin anew, with other metadata or the same."""
+        self._resuming = True
         self._publisher.update(
             codec=hello.codec,
             width=hello.width,
@@ -111,9 +119,26 @@ class RemoteName:
         """As `bus.Publisher.set_clock_offset`."""
         self._publisher.set_clock_offset(offset_us)
 
-    def write(self, envelope: bytes, *, key: bool) -> None:
-        """As `bus.Publisher.write_envelope`."""
-        self._publisher.write_envelope(envelope, key=key)
+    def write(self, envelope: bytes) -> bool:
+        """Pass a frame on, unless it was before.
+
+        Returns:
+            False when the frame before it is missing, so that a key frame is needed.
+
+        Raises:
+            BusError: it is no frame, or cannot be written.
+        """
+        frame = decode(envelope)
+        if self._resuming:
+            seq, captured = self._last
+            if frame.seq <= seq and frame.capture_us <= captured:
+                return True
+            if not frame.key and frame.seq != seq + 1:
+                return False
+            self._resuming = False
+        self._last = frame.seq, frame.capture_us
+        self._publisher.write_envelope(envelope, key=frame.key)
+        return True
 
     def close(self) -> None:
         """Let go of the name."""
