@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -22,6 +23,19 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def instance() -> Iterator[str]:
     """A name of an instance of this test's own, which must leave nothing in shared memory."""
+    with _own_instance() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def shared_instance() -> Iterator[str]:
+    """The same for all tests of a module, which share what is slow to start."""
+    with _own_instance() as name:
+        yield name
+
+
+@contextlib.contextmanager
+def _own_instance() -> Iterator[str]:
     name = f"test-{os.getpid()}-{secrets.token_hex(4)}"
     yield name
     let_go()

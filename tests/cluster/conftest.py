@@ -126,10 +126,16 @@ class Cluster:
             publisher.wait_live()
         return publisher
 
-    def clean_up(self) -> list[str]:
-        """Stop everything; what should not have been left."""
+    def stop_publishers(self) -> None:
+        """End all of them."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(PublisherProcess.clean_up, self._publishers))
+        self._publishers.clear()
+
+    def clean_up(self) -> list[str]:
+        """Stop everything; what should not have been left."""
+        self.stop_publishers()
+        with ThreadPoolExecutor() as pool:
             left = [found for each in pool.map(Node.clean_up, self.nodes) for found in each]
         self.nats.kill()
         return left

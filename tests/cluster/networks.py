@@ -8,6 +8,7 @@ viewers get is not on the link that is looked at::
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 
@@ -52,15 +53,22 @@ class Host(Namespace):
         """Undo `cut`."""
         self._hub.run("ip", "link", "set", self._port, "up")
 
-    def slow_down(self, rate: str, *, receiving: bool) -> None:
-        """Limit its link to the hub in one direction, for example to ``1mbit``.
+    @contextlib.contextmanager
+    def slowed(self, rate: str, *, receiving: bool, holds: str = "50ms") -> Iterator[None]:
+        """Limit its link to the hub in one direction.
 
-        What waits in the link itself is little: it delays whatever passes, so it is not what
-        a test of a slow link is about.
+        Args:
+            rate: for example ``1mbit``.
+            receiving: which direction.
+            holds: how long what waits in the link itself may wait; it delays whatever passes.
         """
         where, device = (self._hub, self._port) if receiving else (self, _LINK)
-        limit = ("tbf", "rate", rate, "burst", "32kbit", "latency", "50ms")
+        limit = ("tbf", "rate", rate, "burst", "32kbit", "latency", holds)
         where.run("tc", "qdisc", "replace", "dev", device, "root", *limit)
+        try:
+            yield
+        finally:
+            where.run("tc", "qdisc", "delete", "dev", device, "root")
 
 
 class Network(Namespace):
@@ -91,7 +99,7 @@ class Network(Namespace):
         super().close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     """A hub without hosts; skipped where namespaces may not be made."""
     try:
