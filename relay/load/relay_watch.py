@@ -20,7 +20,7 @@ __all__ = ["RelayWatch"]
 _LOOK: Final = 1.0
 _ASK_LIMIT: Final = 2.0
 _WORKER_FIELDS: Final = {"slot", "pid", "viewers", "cpu", "rss", "restarts", "state"}
-_STREAM_FIELDS: Final = {"name", "live", "epoch", "codec", "fps", "bitrate"}
+_STREAM_FIELDS: Final = {"name", "live", "epoch", "frames", "codec", "fps", "bitrate"}
 
 
 class RelayWatch:

@@ -101,7 +101,7 @@ class Timeline:
         self._latency_before = Histogram()
         self._counted = 0.0
         self._workers: dict[int, tuple[int, int]] = {}
-        self._streams: dict[str, tuple[bool, int]] = {}
+        self._streams: dict[str, tuple[bool, int, int]] = {}
         self._answered = False
 
     def look(
@@ -169,14 +169,15 @@ class Timeline:
         self._workers[slot] = pid, restarts
 
     def _notice_stream(self, at: float, row: dict[str, Any]) -> None:
-        name, live, epoch = row["name"], row["live"], row["epoch"]
+        name, live, epoch, frames = row["name"], row["live"], row["epoch"], row["frames"]
         old = self._streams.get(name)
         if old is not None:
-            if epoch != old[1]:
+            # Another node's stream begins anew when its first viewer comes: that is no event.
+            if epoch != old[1] and old[2]:
                 self.note(at, f"{name}: publisher reconnected")
             elif old[0] and not live:
                 self.note(at, f"{name}: publisher gone")
-        self._streams[name] = live, epoch
+        self._streams[name] = live, epoch, frames
 
 
 def in_ms(histogram: Histogram, percent: float) -> float | None:

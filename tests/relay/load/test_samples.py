@@ -15,8 +15,8 @@ def row(slot: int, pid: int, restarts: int = 0) -> dict[str, Any]:
     return {"slot": slot, "pid": pid, "restarts": restarts}
 
 
-def stream(epoch: int, *, live: bool = True) -> dict[str, Any]:
-    return {"name": "cam", "live": live, "epoch": epoch}
+def stream(epoch: int, *, live: bool = True, frames: int = 9) -> dict[str, Any]:
+    return {"name": "cam", "live": live, "epoch": epoch, "frames": frames}
 
 
 def look(timeline: Timeline, at: float, *workers: dict[str, Any], streams: Any = ()) -> None:
@@ -59,6 +59,13 @@ def test_a_publisher_goes_and_comes_back() -> None:
     look(timeline, 3, row(0, 1), streams=[stream(1, live=False)])
     look(timeline, 4, row(0, 1), streams=[stream(2)])
     assert events(timeline) == [(2, "cam: publisher gone"), (4, "cam: publisher reconnected")]
+
+
+def test_a_remote_stream_that_begins_for_its_first_viewer_is_no_event() -> None:
+    timeline = Timeline()
+    look(timeline, 1, row(0, 1), streams=[stream(1, frames=0)])
+    look(timeline, 2, row(0, 1), streams=[stream(2, frames=5)])
+    assert timeline.events == []
 
 
 def test_a_relay_that_falls_silent() -> None:
