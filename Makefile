@@ -42,7 +42,7 @@ check: $(VENV)/dev  ## Lint, format, types, layering
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --platform win32 -p bus -p workers -p relay -p tests.windows.native
+	$(BIN)/mypy --platform win32 -p bus -p workers -p relay -p tests.windows.native -p tests.windows.guests
 	$(BIN)/python -m pytest -q tests/test_layering.py
 
 bench: $(VENV)/base  ## Measure beside peers (BENCH="500x16k storm --rounds 3"; all takes hours)

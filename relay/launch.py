@@ -22,7 +22,7 @@ from bus.errors import BusError
 from relay import logs
 from relay.pages import RelayPages
 from relay.restart_policy import EXIT_CANNOT_START
-from relay.system import own_signals, raise_descriptor_limit
+from relay.system import at_session_end, own_signals, raise_descriptor_limit
 from relay.worker_process import WorkerSpec
 from workers.context import Control, WorkerContext
 from workers.worker import run_worker
@@ -53,7 +53,10 @@ def worker_main(
     logs.configure(spec.log_level, f"worker-{slot}", spec.log_format, limited=True, worker=slot)
     let_signals_in(control)
     raise_descriptor_limit()
-    sys.exit(_run(spec, slot, row, listener, control))
+    # A worker may hear of it before its supervisor, who hears of it from here.
+    with at_session_end(partial(_send, control, {"type": "admin", "do": "end"})):
+        code = _run(spec, slot, row, listener, control)
+    sys.exit(code)
 
 
 def let_signals_in(control: Control) -> None:

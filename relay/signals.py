@@ -19,10 +19,10 @@ from typing import Any, Final, Self
 
 from relay.system import RELOAD_SIGNAL, STOP_SIGNALS, ReloadRequests, at_session_end
 
-__all__ = ["Request", "SignalInbox"]
+__all__ = ["SESSION_END", "Request", "SignalInbox"]
 
-_SESSION_END: Final = b"\0"
-"""No signal has this number."""
+_SESSION_END_NUMBER: Final = 0
+"""No signal has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,9 @@ class Request:
 
     name: str
     reload: bool = False
+
+
+SESSION_END: Final = Request("end of the session")
 
 
 def _only_wake_up(number: int, frame: FrameType | None) -> None:
@@ -81,7 +84,7 @@ class SignalInbox:
         self._stack.close()
 
     def _end_of_session(self) -> None:
-        self._writer.send(_SESSION_END)
+        self._writer.send(bytes([_SESSION_END_NUMBER]))
 
     def read(self) -> list[Request]:
         """What was asked for since the last call, oldest first."""
@@ -105,8 +108,8 @@ def _caught(writer: socket.socket) -> Iterator[None]:
 
 
 def _request_of(number: int) -> Request | None:
-    if number == _SESSION_END[0]:
-        return Request("end of the session")
+    if number == _SESSION_END_NUMBER:
+        return SESSION_END
     if number == RELOAD_SIGNAL:
         return Request(signal.Signals(number).name, reload=True)
     return Request(signal.Signals(number).name) if number in STOP_SIGNALS else None

@@ -22,7 +22,7 @@ from relay.companion import Companion
 from relay.errors import RelayError
 from relay.fleet import Fleet
 from relay.settings import SupervisionSettings
-from relay.signals import Request, SignalInbox
+from relay.signals import SESSION_END, Request, SignalInbox
 from relay.systemd import Notifier
 from relay.worker_process import WorkerSpec
 
@@ -171,6 +171,9 @@ class Supervisor:
             log.info("%s: stopping", request.name)
             self._stop_request = request
             self._stop()
+        elif request == SESSION_END:
+            # Each process of a console is told of it, and each tells here.
+            return
         elif request != self._stop_request or time.monotonic() - self._stopping_since >= REPEAT:
             # The same one at once is no second wish: a Ctrl-C reaches a process twice when
             # its parent passes it on.
@@ -182,6 +185,8 @@ class Supervisor:
         if self._stopping_since is not None:
             return
         match asked["do"]:
+            case "end":
+                self._on_request(SESSION_END)
             case "reload":
                 self._reload("admin API")
             case "restart":

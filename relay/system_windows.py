@@ -51,7 +51,8 @@ RELOAD_SIGNAL: Final[signal.Signals | None] = None
 SIGKILL: Final = signal.SIGTERM
 """`multiprocess` says this of whom it ends by TerminateProcess."""
 
-_CTRL_CLOSE, _CTRL_LOGOFF, _CTRL_SHUTDOWN = 2, 5, 6
+_SESSION_ENDS: Final = frozenset({2, 5, 6})
+"""CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT."""
 _LAST_WORDS: Final = 20.0
 """Seconds; the system ends the process sooner, as soon as its handler returns."""
 _KILL_ON_CLOSE: Final = 0x2000
@@ -79,6 +80,8 @@ class _Limits(ctypes.Structure):
 
 
 _Handler = ctypes.WINFUNCTYPE(wintypes.BOOL, wintypes.DWORD)
+_running: Final[list[object]] = []
+"""Handlers that wait for the end of the process."""
 
 _dll = ctypes.WinDLL("kernel32", use_last_error=True)
 _dll.SetConsoleCtrlHandler.argtypes = (ctypes.c_void_p, wintypes.BOOL)
@@ -106,15 +109,23 @@ def own_signals(ask_for_replacement: Callable[[], object]) -> None:
     """What is typed in a console goes to all its processes and is the supervisor's to act on."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    # What was held back while this process was started.
+    _dll.SetConsoleCtrlHandler(None, False)
 
 
 @contextlib.contextmanager
 def at_session_end(ended: Callable[[], object]) -> Iterator[None]:
-    """Call ``ended``, in another thread, when the console is closed or the user logs off."""
+    """Call ``ended``, in another thread, when the console is closed or the user logs off.
+
+    The processes of a console are told one after the other, the youngest first, and each must
+    have ended before the next one hears of it.
+    """
 
     def handle(event: int) -> bool:
-        if event not in (_CTRL_CLOSE, _CTRL_LOGOFF, _CTRL_SHUTDOWN):
+        if event not in _SESSION_ENDS:
             return False
+        # While it runs the system takes no handler away; nor may this one be freed.
+        _running.append(handler)
         ended()
         # The process is ended when this returns: leave it the time to stop in order.
         threading.Event().wait(_LAST_WORDS)
@@ -125,7 +136,8 @@ def at_session_end(ended: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        _dll.SetConsoleCtrlHandler(handler, False)
+        if handler not in _running:
+            _dll.SetConsoleCtrlHandler(handler, False)
 
 
 def _reload_event(instance: str) -> str:

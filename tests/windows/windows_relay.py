@@ -18,12 +18,13 @@ import psutil
 from tests.e2e.relay import Relay
 from tests.e2e.waiting import WATCHDOG, wait_until
 from tests.platforms import WINDOWS, open_descriptors
-from tests.windows.pythons import Outcome, WindowsPython
+from tests.windows.pythons import ROOT, Outcome, WindowsPython
 from tests.windows.witness import Witness
 from workers.table import Column, WorkerState, WorkerStats
 
 __all__ = ["WindowsRelay"]
 
+_SERVICE: Final = ROOT / "deploy" / "windows" / "live-frame-relay.xml"
 _MODULES: Final = frozenset({"relay", "relay.publish", "relay.cluster"})
 
 
@@ -38,6 +39,7 @@ class WindowsRelay(Relay):
         *options: str,
         workers: int = 3,
         broken_module: str = "",
+        service: Path | None = None,
     ) -> None:
         """Start it; `wait_ready` waits for it.
 
@@ -48,6 +50,7 @@ class WindowsRelay(Relay):
             *options: further flags.
             workers: how many.
             broken_module: name of a module that cannot be imported in there.
+            service: folder with the ``relay.toml`` of a service; all but it is left to that file.
         """
         self._windows = windows
         self._witness = witness
@@ -57,7 +60,10 @@ class WindowsRelay(Relay):
         for folder in path:
             folder.mkdir()
             (folder / f"{broken_module}.py").write_text('raise RuntimeError("broken")\n')
-        process = windows.popen("-m", "relay", *fixed, *options, path=path)
+        command: tuple[str | Path, ...] = ("-m", "relay", *fixed, *options)
+        if service is not None:
+            command = ("-m", "tests.windows.guests.wrapper", _SERVICE, service)
+        process = windows.popen(*command, path=path)
         assert process.stdin is not None and process.stderr is not None
         process.stdin.close()
         self._hearer = threading.Thread(target=self._hear, args=(process.stderr,), daemon=True)
@@ -118,6 +124,12 @@ class WindowsRelay(Relay):
     def kill_worker(self, pid: int) -> None:
         """By TerminateProcess."""
         self._witness.ask("kill", self.instance, pid)
+
+    def pids_there(self) -> list[int]:
+        """Process ids, as they are over there, of workers and supervisor; the youngest first."""
+        rows = sorted(self.rows(), key=lambda row: row[Column.STARTED_NS], reverse=True)
+        supervisor: int = self._witness.ask("supervisor", self.instance)
+        return [*(row[Column.PID] for row in rows), supervisor]
 
     def _workers(self) -> list[psutil.Process]:
         return [process for process in self._neighbours() if _is_worker(process)]

@@ -39,4 +39,6 @@ def _answer(instance: str, what: str, arguments: list[Any]) -> Any:
     except BusError:
         return None
     with contextlib.closing(table):
+        if what == "supervisor":
+            return table.supervisor_pid
         return [[row.values, row.state, row.heartbeat_age] for row in table.rows()]
