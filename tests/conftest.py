@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,10 @@ from tests.skips import register
 def pytest_configure(config: pytest.Config) -> None:
     """Hooks of the whole suite."""
     register(config)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in the background like that, and children inherit it, whom
+        # tests interrupt.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
