@@ -16,7 +16,7 @@ from tests.e2e.publishers import PublisherProcess
 from tests.e2e.relay_process import RelayProcess
 from tests.e2e.waiting import wait_until
 
-__all__ = ["Cluster", "Node", "own_memory"]
+__all__ = ["Cluster", "Node", "nats_cluster", "own_memory"]
 
 
 class Node(RelayProcess):
@@ -147,14 +147,28 @@ def own_memory(processes: Sequence[psutil.Process]) -> int:
     return sum(info.rss - info.shared for info in infos)
 
 
+@contextlib.contextmanager
+def nats_cluster(instance: str, directory: Path) -> Iterator[Cluster]:
+    """A cluster without nodes, which must leave nothing behind.
+
+    Args:
+        instance: begins the names of the nodes' instances.
+        directory: takes logs.
+    """
+    nats = NatsServer(directory / "nats.log")
+    nats.start()
+    made = Cluster(instance, directory, nats)
+    try:
+        yield made
+    finally:
+        left = made.clean_up()
+        for node in made.nodes:
+            print(node.tail())
+    assert not left, f"left behind: {left}"
+
+
 @pytest.fixture
 def cluster(instance: str, tmp_path: Path) -> Iterator[Cluster]:
     """A cluster without nodes."""
-    nats = NatsServer(tmp_path / "nats.log")
-    nats.start()
-    made = Cluster(instance, tmp_path, nats)
-    yield made
-    left = made.clean_up()
-    for node in made.nodes:
-        print(node.tail())
-    assert not left, f"left behind: {left}"
+    with nats_cluster(instance, tmp_path) as made:
+        yield made

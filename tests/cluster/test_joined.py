@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from bus import Publisher, StreamBusy
 from relay.cluster.counters import Counter
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import Cluster, Node, nats_cluster
 from tests.cluster.watching import watching
 from tests.e2e.viewers import Viewer
 from tests.e2e.waiting import run, until, wait_until
+
+Pair = tuple[Cluster, Node, Node]
+
+
+@pytest.fixture(scope="module")
+def standing(
+    shared_instance: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Cluster, list[Node]]]:
+    """A cluster of nodes a and b for tests that leave it as it was."""
+    directory = tmp_path_factory.mktemp("logs")
+    with nats_cluster(shared_instance, directory) as made:
+        yield made, made.start("a", "b")
+
+
+@pytest.fixture
+def pair(standing: tuple[Cluster, list[Node]]) -> Iterator[Pair]:
+    """That cluster, without publishers at first; each test has a stream of a name of its own."""
+    made, (a, b) = standing
+    yield made, a, b
+    made.stop_publishers()
 
 
 def test_a_stream_is_listed_everywhere_with_its_node_while_it_lives(cluster: Cluster) -> None:
@@ -78,13 +100,13 @@ def test_a_node_that_joins_late_gets_the_group_of_pictures_that_others_had(
     assert a.number(Counter.REPLAYS) >= 1
 
 
-def test_a_viewers_request_for_a_key_frame_reaches_the_publisher(cluster: Cluster) -> None:
-    a, b = cluster.start("a", "b")
-    cluster.publish(a, "cam", key_every=100_000, serves_keys=True)
-    b.wait_sees("cam", "a")
+def test_a_viewers_request_for_a_key_frame_reaches_the_publisher(pair: Pair) -> None:
+    cluster, a, b = pair
+    cluster.publish(a, "key", key_every=100_000, serves_keys=True)
+    b.wait_sees("key", "a")
 
     async def watch() -> None:
-        viewer = Viewer(b.address, "cam")
+        viewer = Viewer(b.address, "key")
         async with watching(viewer):
             await until(lambda: viewer.checker.frames > 5, "frames")
             keys = viewer.checker.keys
@@ -94,46 +116,44 @@ def test_a_viewers_request_for_a_key_frame_reaches_the_publisher(cluster: Cluste
     run(watch())
 
 
-def test_a_second_publisher_is_refused_with_the_node_of_the_first(cluster: Cluster) -> None:
-    a, b = cluster.start("a", "b")
-    first = cluster.publish(a, "cam")
-    b.wait_sees("cam", "a")
+def test_a_second_publisher_is_refused_with_the_node_of_the_first(pair: Pair) -> None:
+    cluster, a, b = pair
+    first = cluster.publish(a, "second")
+    b.wait_sees("second", "a")
     with pytest.raises(StreamBusy, match="is being published by node 'a'"):
-        Publisher("cam", codec="mjpeg", instance=b.instance)
+        Publisher("second", codec="mjpeg", instance=b.instance)
     first.stop()
-    b.wait_sees("cam", None)
-    cluster.publish(b, "cam")
-    a.wait_sees("cam", "b")
+    b.wait_sees("second", None)
+    cluster.publish(b, "second")
+    a.wait_sees("second", "b")
 
 
-def test_viewers_keep_their_sockets_when_another_node_takes_the_stream_over(
-    cluster: Cluster,
-) -> None:
-    a, b = cluster.start("a", "b")
-    old = cluster.publish(a, "cam")
-    b.wait_sees("cam", "a")
+def test_viewers_keep_their_sockets_when_another_node_takes_the_stream_over(pair: Pair) -> None:
+    cluster, a, b = pair
+    old = cluster.publish(a, "moved")
+    b.wait_sees("moved", "a")
 
     async def watch() -> None:
-        viewers = [Viewer(node.address, "cam") for node in (a, b)]
+        viewers = [Viewer(node.address, "moved") for node in (a, b)]
         async with watching(*viewers):
             await until(lambda: all(each.checker.frames > 5 for each in viewers), "frames")
-            mark = cluster.publish(b, "cam", takeover=True).wait_live()["mark"]
+            mark = cluster.publish(b, "moved", takeover=True).wait_live()["mark"]
             await until(lambda: all(each.checker.mark == mark for each in viewers), "the new one's")
 
     run(watch())
     wait_until(lambda: old.count("refused") == 1, "the old publisher's end")
     (refusal,) = [each for each in old.events if each["event"] == "refused"]
     assert "on node 'b'" in refusal["reason"]
-    a.wait_sees("cam", "b")
+    a.wait_sees("moved", "b")
 
 
-def test_a_key_frame_of_two_megabytes_is_split_and_joined(cluster: Cluster) -> None:
-    a, b = cluster.start("a", "b")
-    cluster.publish(a, "cam", size=2_000_000, fps=4, key_every=2)
-    b.wait_sees("cam", "a")
+def test_a_key_frame_of_two_megabytes_is_split_and_joined(pair: Pair) -> None:
+    cluster, a, b = pair
+    cluster.publish(a, "large", size=2_000_000, fps=4, key_every=2)
+    b.wait_sees("large", "a")
 
     async def watch() -> None:
-        viewer = Viewer(b.address, "cam")
+        viewer = Viewer(b.address, "large")
         async with watching(viewer):
             await until(lambda: viewer.checker.frames >= 6, "frames")
 
@@ -141,8 +161,8 @@ def test_a_key_frame_of_two_megabytes_is_split_and_joined(cluster: Cluster) -> N
     assert b.number(Counter.CORRUPT) == b.number(Counter.INCOMPLETE) == 0
 
 
-def test_the_bridges_numbers_are_in_the_metrics(cluster: Cluster) -> None:
-    a, b = cluster.start("a", "b")
+def test_the_bridges_numbers_are_in_the_metrics(pair: Pair) -> None:
+    _, a, b = pair
     wait_until(lambda: a.number(Counter.NODES) == 2, "each other")
     metrics = b.metrics()
     assert metrics["relay_cluster_connected"] == 1

@@ -82,9 +82,9 @@ def test_streams_cross_between_servers(sites: Sites) -> None:
     a.wait_sees("other", "b")
 
     async def watch() -> None:
-        first, late = Viewer(b.address, "cam"), Viewer(c.address, "cam")
+        home, first, late = (Viewer(node.address, "cam") for node in (a, b, c))
         back = Viewer(a.address, "other")
-        async with watching(first, back, later=late):
+        async with watching(home, first, back, later=late):
             await until(lambda: first.checker.frames > 10, "frames")
             late.start()
             await until(lambda: late.checker.frames > 10, "frames of the late one")
@@ -93,7 +93,10 @@ def test_streams_cross_between_servers(sites: Sites) -> None:
             late.say(type="key")
             await until(lambda: late.checker.keys > keys, "a key frame")
             publisher.stop()
-            await until(lambda: late.checker.said[-1] == "ended", "the end")
+            everybody = [each.checker for each in (home, first, late)]
+            await until(lambda: all(each.said[-1] == "ended" for each in everybody), "the end")
+            # However the news of it came: not ahead of the last frame.
+            assert len({each.last_seq for each in everybody}) == 1
 
     run(watch())
     wait_until(lambda: a.number(Counter.SENT_STREAMS) == 0, "nobody wants what has ended")
