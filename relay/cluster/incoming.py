@@ -112,7 +112,8 @@ class IncomingStream:
         self._said_at = 0.0
         self._asked_at = 0.0
         self._key_asked = 0.0
-        self._fitted_at = 0.0
+        # Since when no frame has fitted; None: the last one did.
+        self._unfit_since: float | None = None
         self._end_announced: float | None = None
         self._end_heard = False
         self._clock_ahead = 0
@@ -198,7 +199,8 @@ class IncomingStream:
     def _greet(self) -> tuple[str, bytes]:
         """What the owner is asked over each connection."""
         self._reset_joiners()
-        now = self._said_at = self._fitted_at = time.monotonic()
+        now = self._said_at = time.monotonic()
+        self._unfit_since = None
         if self._left:
             # Not for what was sent since the newest key frame, which is what came too slowly.
             self._left = False
@@ -307,8 +309,11 @@ class IncomingStream:
                 self._reopen()
                 return
             if self._order.fits(piece.run, piece.number):
-                self._fitted_at = now
-            elif now - self._fitted_at > DOUBT:
+                self._unfit_since = None
+            elif self._unfit_since is None:
+                # One that came twice, for example: in a replay, too, which has just been read.
+                self._unfit_since = now
+            elif now - self._unfit_since > DOUBT:
                 self._doubt(now)
                 return
         joiner = self._joiners[replayed]
@@ -351,7 +356,7 @@ class IncomingStream:
 
     def _doubt(self, now: float) -> None:
         """Believe the next hello, whatever it says, and ask for it."""
-        self._fitted_at = now
+        self._unfit_since = None
         self._order = FrameOrder(lost=self._order.lost)
         self._ask(now)
 
