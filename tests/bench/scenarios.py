@@ -1,6 +1,7 @@
 """What is measured: each scenario starts a server, loads it, and returns figures.
 
 All times are of CPU of all the server's processes, user and system, unless they say latency.
+``machine_us_per_frame`` is that of everything: the kernel's threads do a part of a server's work.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
+
+import psutil
 
 from tests.bench.contestants import Contestant, Server, running
 from tests.bench.load import Crowd, FailedError, Load, Report, feed, storm, viewers
@@ -42,17 +45,25 @@ class Scenario(Protocol):
         """
 
 
+def _machine_seconds() -> float:
+    """CPU that this machine has spent so far, on anything."""
+    spent = psutil.cpu_times()
+    return float(spent.user + spent.nice + spent.system + spent.irq + spent.softirq)
+
+
 def _watch(server: Server, crowd: Crowd, load: Load, seconds: float) -> tuple[Report, Figures]:
     time.sleep(_SETTLE_SECONDS)
     crowd.begin()
-    cpu, began = server.cpu_seconds(), time.monotonic()
+    cpu, machine, began = server.cpu_seconds(), _machine_seconds(), time.monotonic()
     time.sleep(seconds)
     cpu, lasted = server.cpu_seconds() - cpu, time.monotonic() - began
+    machine = _machine_seconds() - machine
     report = crowd.report()
     if not report.frames:
         raise FailedError("no frame arrived")
     return report, {
         "us_per_frame": cpu / report.frames * 1e6,
+        "machine_us_per_frame": machine / report.frames * 1e6,
         "cpu": cpu / lasted,
         "frames_per_s": report.frames / lasted,
         "expected_per_s": load.viewers * load.fps,

@@ -22,12 +22,12 @@ from workers.engines.interface import Channel, Owner
 from workers.engines.proactor_channel import ProactorChannel
 from workers.engines.transport_channel import TransportChannel
 
-__all__ = ["AsyncioEngine", "AsyncioGroup", "transport_channel"]
+__all__ = ["AsyncioEngine", "AsyncioGroup"]
 
 log = logging.getLogger(__name__)
 
 
-def transport_channel(transport: asyncio.Transport, owner: Owner) -> TransportChannel:
+def _channel_of(transport: asyncio.Transport, owner: Owner) -> TransportChannel:
     """The channel of a transport of the running loop."""
     proactor_loop = getattr(asyncio, "ProactorEventLoop", None)
     if proactor_loop is not None and isinstance(asyncio.get_running_loop(), proactor_loop):
@@ -86,7 +86,7 @@ class AsyncioEngine:
 
     def adopt(self, transport: asyncio.Transport, owner: Owner) -> TransportChannel:
         """Make a connection's channel."""
-        return transport_channel(transport, owner)
+        return _channel_of(transport, owner)
 
     def group(self) -> AsyncioGroup:
         """Make an empty group."""
