@@ -281,7 +281,9 @@ class _Worker:
 
 
 def _tune(sock: socket.socket, settings: ViewerSettings) -> None:
-    """Options that bound what hides in the kernel for a peer that does not read."""
+    """Send at once, and bound what hides in the kernel for a peer that does not read."""
+    # Without it a frame would wait for the acknowledgement of the one before it (Nagle).
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_low_water)
     else:

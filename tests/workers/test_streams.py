@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgpack
@@ -35,6 +37,16 @@ publisher.write(b"delta")
 print("written", flush=True)
 sys.stdin.read()
 """
+
+
+def _counted(scene: Scene, due: int) -> bool:
+    return scene.count(Column.FRAMES_SENT) == due
+
+
+def _data_segments(sock: socket.socket) -> int:
+    """Segments with data that a socket has received: ``tcpi_data_segs_in`` [4.6]."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 156)
+    return int.from_bytes(info[152:156], sys.byteorder)
 
 
 class TestJoining:
@@ -142,6 +154,24 @@ class TestFrames:
         for client in clients:
             assert numbers(client.pictures(500)) == list(range(500))
         assert scene.count(Column.FRAMES_SENT) >= 2500
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="optional: counts of segments are Linux's")
+    @pytest.mark.parametrize("engine", ["asyncio", "auto"])
+    def test_a_frame_does_not_wait_for_an_acknowledgement(
+        self, start_fleet: Starter, engine: str
+    ) -> None:
+        """TCP_NODELAY: the peer's kernel acknowledges late, and each frame has its own segment."""
+        with stage(start_fleet(engine=engine)) as scene:
+            publisher = scene.publish("movie", "vp8")
+            client = watch(scene, publisher)
+            client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            sent, before = scene.count(Column.FRAMES_SENT), _data_segments(client.sock)
+            # Fewer than a congestion window begins with.
+            for number in range(1, 9):
+                publisher.write(b"small", key=True)
+                wait_until(partial(_counted, scene, sent + number), "frame sent")
+            assert len(client.pictures(8)) == 8
+            assert _data_segments(client.sock) - before >= 8
 
     def test_clock_offset_is_told(self, scene: Scene) -> None:
         publisher = scene.publish("movie", "vp8")

@@ -100,8 +100,10 @@ class Ring:
         while taken < len(entries):
             tail = words[self._sq_tail]
             place = tail & self._sq_mask
-            count = min(len(entries) - taken, capacity - place)
-            self._sqes[place : place + count] = entries[taken : taken + count]
+            count = min(len(entries) - taken, capacity)
+            first = min(count, capacity - place)
+            self._sqes[place : place + first] = entries[taken : taken + first]
+            self._sqes[: count - first] = entries[taken + first : taken + count]
             words[self._sq_tail] = (tail + count) & 0xFFFF_FFFF
             words[self._cq_flags] = 0 if wake else abi.EVENTFD_DISABLED
             accepted = self._enter(count)
