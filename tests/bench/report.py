@@ -2,8 +2,9 @@
 
     python -m tests.bench.report build/bench/rows.jsonl --plot build/bench/fanout.png
 
-Medians of all rows of the file. CPU of fan-outs is also shown as a multiple of the C send()
-loop's with as many workers, since only ratios within one run mean much.
+Medians of all rows of the file. CPU of fan-outs, that of the server and that of the whole machine,
+is also shown as a multiple of the C send() loop's with as many workers, since only ratios within
+one run mean much.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = ["main", "medians", "table"]
 
 FLOOR: Final = "floor_send"
 FAN_OUTS: Final = ("500x16k", "1500x2k", "200x64k", "100x10")
+COSTS: Final = ("us_per_frame", "machine_us_per_frame")
 HEADLINES: Final = {
     **dict.fromkeys(FAN_OUTS, ("us_per_frame", "CPU µs per frame")),
     "saturation": ("frames_per_s", "frames/s"),
@@ -42,11 +44,13 @@ def medians(rows: list[dict[str, Any]]) -> Medians:
     }
 
 
-def _multiples(rows: list[dict[str, Any]], found: Medians) -> dict[Key, float]:
+def _multiples(rows: list[dict[str, Any]], found: Medians) -> dict[Key, dict[str, float]]:
+    """Each CPU figure of the fan-outs as a multiple of the floor's."""
     floor = next((row["name"] for row in rows if row["contestant"] == FLOOR), "")
     return {
-        (name, workers, scenario): figures["us_per_frame"]
-        / found[floor, workers, scenario]["us_per_frame"]
+        (name, workers, scenario): {
+            figure: figures[figure] / found[floor, workers, scenario][figure] for figure in COSTS
+        }
         for (name, workers, scenario), figures in found.items()
         if scenario in FAN_OUTS and (floor, workers, scenario) in found
     }
@@ -65,14 +69,15 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(found: Medians, multiples: dict[Key, float], key: Key) -> str:
+def _cell(found: Medians, multiples: dict[Key, dict[str, float]], key: Key) -> str:
     if key not in found:
         return ""
     figures, (headline, _) = found[key], HEADLINES[key[2]]
     value = figures[headline]
     cell = f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
     if key in multiples:
-        cell += f" ({multiples[key]:.2f}x)"
+        server, machine = (multiples[key][figure] for figure in COSTS)
+        cell += f" ({server:.2f}x), machine {figures[COSTS[1]]:.1f} ({machine:.2f}x)"
     if "p99_ms" in figures:
         cell += f", p99 {figures['p99_ms']:.1f} ms"
     return cell + (f", lost {figures['lost']:,.0f}" if figures.get("lost") else "")
@@ -89,18 +94,20 @@ def plot(rows: list[dict[str, Any]], file: Path, workers: int) -> None:
     scenarios = [s for s in FAN_OUTS if any(key[1:] == (workers, s) for key in multiples)]
     names = sorted(
         {key[0] for key in multiples if key[1] == workers},
-        key=lambda name: -multiples.get((name, workers, scenarios[0]), 0),
+        key=lambda name: -multiples.get((name, workers, scenarios[0]), {}).get(COSTS[0], 0),
     )
-    figure, axes = pyplot.subplots(figsize=(8, 1 + 0.5 * len(names)))
+    figure, both = pyplot.subplots(1, 2, sharey=True, figsize=(11, 1 + 0.5 * len(names)))
     height = 0.8 / max(1, len(scenarios))
-    for number, scenario in enumerate(scenarios):
-        at = [place - number * height for place in range(len(names))]
-        bars = [multiples.get((name, workers, scenario), 0) for name in names]
-        axes.barh(at, bars, height, label=scenario)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_yticks([place - 0.4 + height / 2 for place in range(len(names))], names)
-    axes.set_xlabel(f"CPU per delivered frame, {workers} worker(s); 1 = a C loop of send()")
-    axes.legend()
+    for axes, cost, whose in zip(both, COSTS, ("the server", "the whole machine"), strict=True):
+        for number, scenario in enumerate(scenarios):
+            at = [place - number * height for place in range(len(names))]
+            costs = [multiples.get((name, workers, scenario), {}) for name in names]
+            axes.barh(at, [each.get(cost, 0) for each in costs], height, label=scenario)
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set_yticks([place - 0.4 + height / 2 for place in range(len(names))], names)
+        axes.set_xlabel(f"CPU of {whose} per delivered frame")
+    both[1].legend()
+    figure.suptitle(f"{workers} worker(s); 1 = a C loop of send()")
     figure.tight_layout()
     figure.savefig(file, dpi=120)
 

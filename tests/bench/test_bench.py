@@ -45,6 +45,8 @@ def test_a_table_shows_medians_and_multiples_of_the_floor() -> None:
     rows = [
         {"contestant": key, "name": name, "workers": 1, "scenario": "500x16k", "figures": figures}
         for key, name, cost in [("floor_send", "floor", 5), ("a", "a", 6), ("a", "a", 10)]
-        for figures in [{"us_per_frame": cost, "p99_ms": 1.5, "lost": 0}]
+        for figures in [
+            {"us_per_frame": cost, "machine_us_per_frame": 20, "p99_ms": 1.5, "lost": 0}
+        ]
     ]
-    assert "| a *1 | 8.00 (1.60x), p99 1.5 ms |" in report.table(rows)
+    assert "| a *1 | 8.00 (1.60x), machine 20.0 (1.00x), p99 1.5 ms |" in report.table(rows)
