@@ -116,18 +116,21 @@ class Saturation:
     Attributes:
         load: frames; its viewers are where the search begins.
         precision: ratio of the first number that is too much and the last that is not.
+        tries: how often a number must be too much: so close to its limit, a machine that is
+            disturbed for a moment does not recover.
     """
 
     load: Load
     precision: float = 1.04
+    tries: int = 2
 
     def run(self, who: Contestant, workers: int, seconds: float) -> Figures:
         """See `Scenario`."""
         best, good, bad = Figures(frames_per_s=0, viewers=0), 0.0, float("inf")
         count = self.load.viewers
         while good * self.precision < bad:
-            figures = self._try(who, workers, count, seconds)
-            if figures is not None:
+            tries = (self._try(who, workers, count, seconds) for _ in range(self.tries))
+            if (figures := next(filter(None, tries), None)) is not None:
                 good = count
                 best = {**figures, "viewers": count}
             else:
