@@ -36,6 +36,7 @@
 #define TICK_MS 10  /* how often a slow reader reads */
 #define PER_ADDRESS 8000 /* connections of one loopback address: ports are few */
 #define CONNECTING_AT_ONCE 200
+#define LATE_NS 100000000u /* age of a frame from which on its viewer has some catching up to do */
 #define BUCKETS 4096
 
 enum phase { CLOSED, CONNECTING, UPGRADING, OPEN, CLOSING };
@@ -43,6 +44,7 @@ enum phase { CLOSED, CONNECTING, UPGRADING, OPEN, CLOSING };
 struct viewer {
     int fd, number;
     enum phase phase;
+    int late;         /* takes all that is there in one turn, as a browser of its own would */
     size_t have;      /* bytes in buffer */
     uint64_t discard; /* bytes of the message to throw away */
     uint64_t next;    /* number of the frame that must come; 0: any */
@@ -85,9 +87,10 @@ static uint64_t bucket_top(unsigned bucket) {
     return ((uint64_t)(bucket % 64 + 65) << shift) - 1;
 }
 
-static void note_latency(uint64_t since) {
-    uint64_t now = now_ns();
-    seen.latency[bucket_of(now > since ? (now - since) / 1000 : 0)]++;
+static uint64_t note_latency(uint64_t since) {
+    uint64_t now = now_ns(), latency = now > since ? now - since : 0;
+    seen.latency[bucket_of(latency / 1000)]++;
+    return latency;
 }
 
 static void report(void) {
@@ -120,6 +123,7 @@ static void start(struct viewer *v) {
     v->phase = CONNECTING;
     v->have = 0;
     v->discard = v->next = 0;
+    v->late = 0;
     v->begun = now_ns();
     connecting++;
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = v};
@@ -184,7 +188,7 @@ static void frame(struct viewer *v, const uint8_t *stamp, uint64_t size) {
     v->next = number + 1;
     seen.frames++;
     seen.bytes += size;
-    note_latency(storm ? v->begun : sent);
+    v->late = note_latency(storm ? v->begun : sent) > LATE_NS;
     if (storm) {
         v->phase = CLOSING;
         answer(v, 8, (const uint8_t *)"\x03\xe8", 2);
@@ -309,7 +313,7 @@ int main(int argc, char **argv) {
             struct viewer *v = events[i].data.ptr;
             if (!v) obey();
             else if (v->phase == CONNECTING) connected(v);
-            else receive(v, UINT64_MAX);
+            else while (receive(v, UINT64_MAX) && v->late);
         }
         if (rate && now_ns() - tick >= TICK_MS * 1000000u) {
             tick = now_ns();

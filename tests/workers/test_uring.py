@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -22,6 +23,7 @@ if WINDOWS:
 
 import uvloop
 
+from workers.acceptor import LINGER_RESET
 from workers.engines.uring import abi
 from workers.engines.uring.engine import UringEngine
 from workers.engines.uring.operations import pack_tag, send_entry, slot_of
@@ -47,10 +49,12 @@ class FaultyRing(Ring):
         self._failures: dict[int, int] = {}
         super().__init__(128, 1024)
 
-    def submit(self, entries: NDArray[np.uint64], *, wake: bool = True) -> int:
+    def submit(
+        self, entries: NDArray[np.uint64], *, at_once: int = 1 << 15, wake: bool = True
+    ) -> int:
         if self.full and len(entries) > 1:
             self.full -= 1
-            return super().submit(entries[: len(entries) // 2], wake=wake)
+            return super().submit(entries[: len(entries) // 2], at_once=at_once, wake=wake)
         entries = entries.copy()
         for entry in entries.view(abi.SQE)[:, 0]:
             if entry["opcode"] == abi.SEND and self.faults:
@@ -61,7 +65,7 @@ class FaultyRing(Ring):
                     self._failures[int(entry["user_data"])] = fault
                 else:
                     entry["len"] = min(entry["len"], fault)
-        return super().submit(entries, wake=wake)
+        return super().submit(entries, at_once=at_once, wake=wake)
 
     def completed(self, expected: bytes) -> bool:
         return False
@@ -161,6 +165,29 @@ def test_a_broken_connection_is_reported_once_and_harms_nobody() -> None:
     run(scenario)
 
 
+def test_a_broken_connection_among_few_harms_nobody() -> None:
+    """They are written to one by one; a reset is found out by the write itself."""
+
+    async def scenario(bench: Bench, ring: FaultyRing) -> None:
+        peers = [await bench.connect() for _ in range(10)]
+        broken = peers.pop(3)
+        group = bench.group([*peers[:3], broken, *peers[3:]])
+        broken.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        broken.far.close()
+        for number in range(3):
+            data = noise(1000, number)
+            group.send(data)
+            for peer in peers:
+                assert await peer.read(1000) == data
+        assert all(isinstance(error, ConnectionError) for error in broken.failures)
+        assert len(broken.failures) <= 1
+        for peer in peers:
+            assert not peer.failures
+            await peer.nothing_more()
+
+    run(scenario)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until it is so."""
     while not condition():
@@ -200,7 +227,7 @@ def test_buffer_lifetime() -> None:
     """A frame outlives its channel until the last operation has said that it is over."""
 
     async def scenario(bench: Bench, ring: FaultyRing) -> None:
-        peers = [await bench.connect() for _ in range(20)]
+        peers = [await bench.connect() for _ in range(40)]
         data = noise(HUGE)
         references = sys.getrefcount(data)
         with ring.late():

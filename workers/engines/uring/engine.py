@@ -43,6 +43,9 @@ __all__ = ["UringEngine"]
 _BATCH: Final = 512
 """Sends in one system call: with fewer the call costs more CPU, for it is interrupted by those who
 read; with many more they are kept waiting, for nothing preempts it."""
+_BATCH_BYTES: Final = 2 << 20
+"""Bytes that these send at most: more would leave the processor's caches before anybody on this
+host gets to read them, and new ones would have to come from memory."""
 _COMPLETIONS: Final = 16_384
 
 
@@ -131,7 +134,8 @@ class UringEngine:
             members: whose each is.
             data: what is sent.
         """
-        submitted = self._ring.submit(sends, wake=False)
+        at_once = max(1, _BATCH_BYTES // len(data))
+        submitted = self._ring.submit(sends, at_once=at_once, wake=False)
         if not self._ring.completed(whole):
             self._sort(sends, submitted, members, data)
 

@@ -84,11 +84,14 @@ class Ring:
         """The eventfd: readable when `flush` may have something for `completions`."""
         return self._event
 
-    def submit(self, entries: NDArray[np.uint64], *, wake: bool = True) -> int:
+    def submit(
+        self, entries: NDArray[np.uint64], *, at_once: int = 1 << 15, wake: bool = True
+    ) -> int:
         """Hand entries to the kernel, which copies them.
 
         Args:
             entries: what is to be done, as `abi.rows_of` gives it.
+            at_once: how many in one system call, at most.
             wake: tell through the eventfd of what completes at once; no need for who takes
                 the completions right after.
 
@@ -100,7 +103,7 @@ class Ring:
         while taken < len(entries):
             tail = words[self._sq_tail]
             place = tail & self._sq_mask
-            count = min(len(entries) - taken, capacity)
+            count = min(len(entries) - taken, at_once, capacity)
             first = min(count, capacity - place)
             self._sqes[place : place + first] = entries[taken : taken + first]
             self._sqes[: count - first] = entries[taken + first : taken + count]
