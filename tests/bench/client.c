@@ -36,6 +36,7 @@
 #define TICK_MS 10  /* how often a slow reader reads */
 #define PER_ADDRESS 8000 /* connections of one loopback address: ports are few */
 #define CONNECTING_AT_ONCE 200
+#define LATE_READS 8 /* in one turn of a viewer that is behind; two are a frame */
 #define LATE_NS 100000000u /* age of a frame from which on its viewer has some catching up to do */
 #define BUCKETS 4096
 
@@ -44,7 +45,7 @@ enum phase { CLOSED, CONNECTING, UPGRADING, OPEN, CLOSING };
 struct viewer {
     int fd, number;
     enum phase phase;
-    int late;         /* takes all that is there in one turn, as a browser of its own would */
+    int late;         /* reads on, as a browser of its own would */
     size_t have;      /* bytes in buffer */
     uint64_t discard; /* bytes of the message to throw away */
     uint64_t next;    /* number of the frame that must come; 0: any */
@@ -313,7 +314,7 @@ int main(int argc, char **argv) {
             struct viewer *v = events[i].data.ptr;
             if (!v) obey();
             else if (v->phase == CONNECTING) connected(v);
-            else while (receive(v, UINT64_MAX) && v->late);
+            else for (int n = 0; n < LATE_READS && receive(v, UINT64_MAX) && v->late; n++);
         }
         if (rate && now_ns() - tick >= TICK_MS * 1000000u) {
             tick = now_ns();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 from collections import Counter
@@ -18,6 +19,7 @@ from tests.bench.contestants import Server
 __all__ = ["Crowd", "FailedError", "Load", "Report", "client", "feed", "storm", "viewers"]
 
 _CLIENT: Final = Path(__file__).parent / "client.c"
+_CONNECT_SECONDS: Final = 60.0
 _END_SECONDS: Final = 10.0
 
 
@@ -159,6 +161,8 @@ def viewers(server: Server, load: Load, *, bytes_per_second: int = 0) -> Iterato
     options = ["-s", load.streams, "-n", load.viewers, "-r", bytes_per_second]
     with _piped(_command(server, *options)) as process:
         assert process.stdout is not None
+        if not select.select([process.stdout], [], [], _CONNECT_SECONDS)[0]:
+            raise FailedError(f"not all viewers were connected in {_CONNECT_SECONDS:.0f} s")
         said = json.loads(process.stdout.readline() or '{"error": "the viewers died"}')
         if "error" in said:
             raise FailedError(said["error"])
