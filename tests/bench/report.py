@@ -23,7 +23,7 @@ FAN_OUTS: Final = ("500x16k", "1500x2k", "200x64k", "100x10")
 COSTS: Final = ("us_per_frame", "machine_us_per_frame")
 HEADLINES: Final = {
     **dict.fromkeys(FAN_OUTS, ("us_per_frame", "CPU µs per frame")),
-    "saturation": ("frames_per_s", "frames/s"),
+    **dict.fromkeys(("6000x16k", "saturation"), ("frames_per_s", "frames/s")),
     "storm": ("us_per_connection", "CPU µs per connection"),
     "memory": ("kib_per_viewer", "KiB per viewer"),
     "slow": ("slow_mib_each", "MiB per slow viewer"),
@@ -96,7 +96,9 @@ def plot(rows: list[dict[str, Any]], file: Path, workers: int) -> None:
         {key[0] for key in multiples if key[1] == workers},
         key=lambda name: -multiples.get((name, workers, scenarios[0]), {}).get(COSTS[0], 0),
     )
-    figure, both = pyplot.subplots(1, 2, sharey=True, figsize=(11, 1 + 0.5 * len(names)))
+    figure, both = pyplot.subplots(
+        1, 2, sharex=True, sharey=True, figsize=(11, 1 + 0.5 * len(names))
+    )
     height = 0.8 / max(1, len(scenarios))
     for axes, cost, whose in zip(both, COSTS, ("the server", "the whole machine"), strict=True):
         for number, scenario in enumerate(scenarios):
@@ -106,8 +108,11 @@ def plot(rows: list[dict[str, Any]], file: Path, workers: int) -> None:
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_yticks([place - 0.4 + height / 2 for place in range(len(names))], names)
         axes.set_xlabel(f"CPU of {whose} per delivered frame")
-    both[1].legend()
-    figure.suptitle(f"{workers} worker(s); 1 = a C loop of send()")
+    named = both[0].get_legend_handles_labels()
+    figure.legend(*named, loc="upper right", ncols=len(scenarios), frameon=False)
+    figure.suptitle(
+        f"{workers} worker(s), in multiples of a C loop", x=0.02, ha="left", fontsize=11
+    )
     figure.tight_layout()
     figure.savefig(file, dpi=120)
 

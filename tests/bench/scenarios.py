@@ -243,6 +243,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "1500x2k": FanOut(Load(1500, 2048)),
     "200x64k": FanOut(Load(200, 65536)),
     "100x10": FanOut(Load(1000, 16384, streams=100)),
+    "6000x16k": FanOut(Load(6000, 16384), _DIGEST_SECONDS),
     "saturation": Saturation(Load(3000, 16384)),
     "storm": Storm(4000, 200),
     "memory": Memory(Load(5000, 256, fps=0.5)),

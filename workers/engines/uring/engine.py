@@ -41,8 +41,8 @@ from workers.engines.uring.ring import Ring
 __all__ = ["UringEngine"]
 
 _BATCH: Final = 512
-"""Sends in one system call: with fewer the call costs more CPU, for it is interrupted by those who
-read; with many more they are kept waiting, for nothing preempts it."""
+"""Sends in one system call: with fewer those who read interrupt a fan-out more often, and its last
+viewers wait longer; with many more the readers wait, for nothing preempts the call."""
 _BATCH_BYTES: Final = 2 << 20
 """Bytes that these send at most: more would leave the processor's caches before anybody on this
 host gets to read them, and new ones would have to come from memory."""
