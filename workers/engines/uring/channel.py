@@ -94,24 +94,15 @@ class UringChannel:
         try:
             done = os.write(self.fd, data)
         except OSError as exc:
-            self.refused(data, exc)
-            return False
+            if exc.errno not in _PASSING:
+                self._fail(exc)
+                return False
+            done = 0
         if done == len(data):
             return True
-        self.went(data, done)
-        return False
-
-    def went(self, data: bytes, done: int) -> None:
-        """The kernel took ``done`` bytes; the ring has the rest."""
         self.in_flight(data, done)
         self._submit(data)
-
-    def refused(self, data: bytes, error: OSError) -> None:
-        """The kernel took nothing: for now, or for good."""
-        if error.errno in _PASSING:
-            self.went(data, 0)
-        else:
-            self._fail(error)
+        return False
 
     def control(self, data: bytes) -> None:
         """Send a whole control message after the frame in flight."""

@@ -7,8 +7,6 @@ frame comes: in a storm most members have left by then.
 
 from __future__ import annotations
 
-import os
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -40,7 +38,6 @@ class UringGroup:
         "_addresses",
         "_engine",
         "_entries",
-        "_fds",
         "_lengths",
         "_members",
         "_results",
@@ -55,7 +52,6 @@ class UringGroup:
         self.busy: set[UringChannel] = set()
         self._engine = engine
         self._members: list[UringChannel] = []
-        self._fds: list[int] = []
         # Places whose entries are not those of the members there.
         self._stale: set[int] = set()
         self._entries: NDArray[Any] = np.zeros(_FEW, abi.SQE)
@@ -97,7 +93,6 @@ class UringGroup:
             self.busy.add(channel)
         self._stale.add(channel.place)
         self._members.append(channel)
-        self._fds.append(channel.fd)
 
     def discard(self, channel: Channel) -> bool:
         """Let it not; whether it was a member."""
@@ -106,11 +101,10 @@ class UringGroup:
             return False
         channel.group = None
         self.busy.discard(channel)
-        last, fd = self._members.pop(), self._fds.pop()
+        last = self._members.pop()
         if last is not channel:
             # It fills the gap.
             self._members[channel.place] = last
-            self._fds[channel.place] = fd
             last.place = channel.place
             self._stale.add(channel.place)
         return True
@@ -123,7 +117,8 @@ class UringGroup:
                 channel.pass_by()
         count = len(self._members)
         if count <= _FEW:
-            self._write(data)
+            for channel in self._members:
+                channel.send(data)
         else:
             if self._stale or count != len(self._sends):
                 self._shape()
@@ -132,22 +127,3 @@ class UringGroup:
             self._results.fill(len(data))
             self._engine.broadcast(self._sends, self._whole.tobytes(), self._members, data)
         return count
-
-    def _write(self, data: bytes) -> None:
-        """One system call for each member."""
-        members, size = list(self._members), len(data)
-        written: list[int] = []
-        refused: list[tuple[UringChannel, OSError]] = []
-        while len(written) < len(members):
-            try:
-                for done in map(os.write, self._fds[len(written) :], repeat(data)):
-                    written.append(done)
-            except OSError as exc:
-                refused.append((members[len(written)], exc))
-                written.append(size)
-        if written.count(size) < len(written):
-            for channel, done in zip(members, written, strict=True):
-                if done < size:
-                    channel.went(data, done)
-        for channel, error in refused:
-            channel.refused(data, error)
