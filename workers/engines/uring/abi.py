@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import sys
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 __all__ = [
     "ASYNC_CANCEL",
     "CQE",
+    "CQE_SKIP_SUCCESS",
     "CQ_OVERFLOW",
     "EVENTFD_DISABLED",
     "GETEVENTS",
+    "MSG_DONTWAIT",
     "MSG_NOSIGNAL",
     "MSG_WAITALL",
     "NOP",
@@ -34,7 +36,6 @@ __all__ = [
     "enter",
     "make_event",
     "register_eventfd",
-    "rows_of",
     "setup",
 ]
 
@@ -66,6 +67,9 @@ NOP: Final = 0  # [5.1]
 ASYNC_CANCEL: Final = 14  # [5.5] `addr` is the user_data of what to cancel
 SEND: Final = 26  # [5.6]; goes on by itself after a short send under MSG_WAITALL [5.19]
 
+CQE_SKIP_SUCCESS: Final = 1 << 6  # [5.17] in an entry's flags: no completion unless it fails
+
+MSG_DONTWAIT: Final = 0x40
 MSG_WAITALL: Final = 0x100
 MSG_NOSIGNAL: Final = 0x4000
 
@@ -92,8 +96,8 @@ SQE: Final = np.dtype(
 )
 """What is to be done, 64 bytes."""
 
-CQE: Final = np.dtype([("user_data", "u8"), ("res", "i4"), ("flags", "u4")])
-"""What became of it, 16 bytes; a negative ``res`` is an errno."""
+CQE: Final = struct.Struct("QiI")
+"""What became of it, 16 bytes: ``user_data``, ``res`` (a negative one is an errno), ``flags``."""
 
 
 class _SubmissionOffsets(ctypes.Structure):
@@ -174,11 +178,6 @@ def address_of(data: bytes) -> int:
     """Where the bytes of ``data`` are in memory, as long as somebody refers to it."""
     address: int = _bytes_address(data)
     return address
-
-
-def rows_of(entries: NDArray[Any]) -> NDArray[np.uint64]:
-    """A view of `SQE` entries as rows of words: numpy copies structures field by field."""
-    return entries.view("u8").reshape(-1, SQE.itemsize // 8)
 
 
 def setup(entries: int, params: Params) -> int:

@@ -94,14 +94,10 @@ class UringChannel:
         try:
             done = os.write(self.fd, data)
         except OSError as exc:
-            if exc.errno not in _PASSING:
-                self._fail(exc)
-                return False
-            done = 0
+            done = -(exc.errno or errno.EPIPE)
         if done == len(data):
             return True
-        self.in_flight(data, done)
-        self._submit(data)
+        self.stopped(data, done)
         return False
 
     def control(self, data: bytes) -> None:
@@ -113,18 +109,22 @@ class UringChannel:
         else:
             self._queue.append(data)
 
-    def in_flight(self, data: bytes, done: int = 0) -> None:
-        """An operation of the ring refers to ``data`` from now on."""
-        self._data, self._done = data, done
+    def stopped(self, data: bytes, result: int) -> None:
+        """Go on with a frame of which ``result`` bytes are out; or that is an errno."""
+        if result < 0 and -result not in _PASSING:
+            self._fail(OSError(-result, os.strerror(-result)))
+            return
+        self._data, self._done = data, max(0, result)
         if self.group is not None:
             self.group.busy.add(self)
+        self._submit(data)
 
     def _submit(self, data: bytes) -> None:
         length = min(len(data) - self._done, PIECE)
         if not self._engine.submit(self.tag, self.fd, data, self._done, length):
-            self.try_later()
+            self._try_later()
 
-    def try_later(self) -> None:
+    def _try_later(self) -> None:
         """The kernel had no memory for the operation."""
         self._retry = self._engine.loop.call_later(_RETRY, self._again)
 
@@ -147,7 +147,7 @@ class UringChannel:
             else:
                 self._go_on()
         elif -result in _PASSING:
-            self.try_later()
+            self._try_later()
         else:
             error = -result or errno.EPIPE
             self._fail(OSError(error, os.strerror(error)))

@@ -10,33 +10,26 @@ Lessons of the kernel that this rests on:
 * With WAITALL a send that found no room goes on by itself; a short one is still possible, and
   is continued.
 
-A broadcast whose completions all say "whole" costs a few operations on arrays; only the rest
-is looked at one by one.
+A broadcast waits in the kernel for nobody, and only those of its sends complete that are not out
+whole (`send_now_entry`): each of them is then continued, or found broken, by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workers.engines.interface import Owner
 from workers.engines.uring import abi
 from workers.engines.uring.channel import UringChannel
 from workers.engines.uring.group import UringGroup
-from workers.engines.uring.operations import (
-    IGNORED,
-    SLOT_MASK,
-    cancel_entry,
-    pack_tag,
-    send_entry,
-    slot_of,
-)
+from workers.engines.uring.operations import cancel_entry, pack_tag, send_entry, slot_of
 from workers.engines.uring.receiver import Receiver
-from workers.engines.uring.ring import Ring
+from workers.engines.uring.ring import Completion, Ring
 
 __all__ = ["UringEngine"]
 
@@ -72,12 +65,10 @@ class UringEngine:
         self._channels: dict[int, UringChannel] = {}
         self._free: list[int] = []
         self._slots = 0
-        # Scratch for `_sort`: whose send of this batch is not seen whole; all False between.
-        self._mark = np.zeros(1024, np.bool_)
         self._single = np.zeros(1, abi.SQE)
-        self._single_row = abi.rows_of(self._single)
-        # Completions that turned up while a frame was being sent.
-        self._unseen: list[tuple[int, int]] = []
+        self._single_bytes = self._single.view("u1").data
+        # Completions that turned up while somebody was in the middle of something.
+        self._unseen: list[Completion] = []
         self.loop.add_reader(self._ring.fileno(), self._ready)
         self._receiver = Receiver(self.loop)
 
@@ -93,8 +84,6 @@ class UringEngine:
         else:
             tag = pack_tag(self._slots, 0)
             self._slots += 1
-            if self._slots > len(self._mark):
-                self._mark = np.zeros(2 * len(self._mark), np.bool_)
         channel = self._channels[tag] = UringChannel(self, tag, transport, owner)
         return channel
 
@@ -112,73 +101,58 @@ class UringEngine:
     def submit(self, tag: int, fd: int, data: bytes, done: int, length: int) -> bool:
         """Send a part of ``data``; whether the kernel accepted it."""
         self._single[0] = send_entry(tag, fd, abi.address_of(data) + done, length)
-        return self._ring.submit(self._single_row) == 1
+        return self._ring.submit(self._single_bytes) == 1
 
     def cancel(self, tag: int) -> None:
         """Call back a channel's operation, and let the kernel act on it now."""
         self._single[0] = cancel_entry(tag)
-        self._ring.submit(self._single_row)
+        self._ring.submit(self._single_bytes)
         self._ring.flush()
         # Not to its owner, who is in the middle of something.
         self._put_aside(self._ring.completions())
         self._retire()
 
-    def broadcast(
-        self, sends: NDArray[np.uint64], whole: bytes, members: list[UringChannel], data: bytes
-    ) -> None:
-        """Submit a group's entries and see to those that are not out at once.
+    def broadcast(self, sends: memoryview, members: list[UringChannel], data: bytes) -> None:
+        """Submit a group's entries and see to those that are not out whole.
 
         Args:
-            sends: the entries.
-            whole: the completions, if all that is sent is taken at once.
-            members: whose each is.
+            sends: the entries, made with `send_now_entry`.
+            members: whose each is; all are idle.
             data: what is sent.
         """
         at_once = max(1, _BATCH_BYTES // len(data))
         submitted = self._ring.submit(sends, at_once=at_once, wake=False)
-        if not self._ring.completed(whole):
-            self._sort(sends, submitted, members, data)
+        not_accepted = members[submitted:]
+        others = []
+        for completion in self._ring.completions():
+            tag, result, _ = completion
+            channel = self._channels.get(tag)
+            if channel is None or not channel.idle:
+                # An operation of its own, of earlier.
+                others.append(completion)
+            else:
+                channel.stopped(data, result)
+        self._put_aside(others)
+        for channel in not_accepted:
+            channel.stopped(data, -errno.EAGAIN)
 
-    def _sort(
-        self, sends: NDArray[np.uint64], submitted: int, members: list[UringChannel], data: bytes
-    ) -> None:
-        """Tell what is out whole from what is still in flight, short or broken."""
-        mark = self._mark
-        completions = self._ring.completions()
-        sent = sends.view(abi.SQE)["user_data"][:, 0] & SLOT_MASK
-        tags = completions["user_data"]
-        completions, tags = completions[tags != IGNORED], tags[tags != IGNORED]
-        slots = tags & SLOT_MASK
-        mark[sent] = True
-        whole = mark[slots] & (completions["res"] == len(data))
-        mark[slots[whole]] = False
-        left = np.flatnonzero(mark[sent]).tolist()
-        mark[sent] = False
-        for place in left:
-            members[place].in_flight(data)
-        for place in left:
-            if place >= submitted:
-                members[place].try_later()
-        self._put_aside(completions[~whole])
-
-    def _put_aside(self, completions: NDArray[Any]) -> None:
+    def _put_aside(self, completions: list[Completion]) -> None:
         """Keep completions for the loop's next turn: owners act on them."""
-        if len(completions):
+        if completions:
             if not self._unseen:
                 self.loop.call_soon(self._look_at_unseen)
-            self._unseen += zip(
-                completions["user_data"].tolist(), completions["res"].tolist(), strict=True
-            )
+            self._unseen += completions
 
     def _retire(self) -> None:
         """Complete what belongs to released channels, which tells nobody."""
         unseen, self._unseen = self._unseen, []
-        for tag, result in unseen:
+        for completion in unseen:
+            tag, result, _ = completion
             channel = self._channels.get(tag)
             if channel is not None and channel.released:
                 channel.completed(result)
             else:
-                self._unseen.append((tag, result))
+                self._unseen.append(completion)
 
     def _look_at_unseen(self) -> None:
         unseen, self._unseen = self._unseen, []
@@ -187,11 +161,10 @@ class UringEngine:
     def _ready(self) -> None:
         """The ring has something to tell."""
         self._ring.flush()
-        found = self._ring.completions()
-        self._dispatch(list(zip(found["user_data"].tolist(), found["res"].tolist(), strict=True)))
+        self._dispatch(self._ring.completions())
 
-    def _dispatch(self, completions: list[tuple[int, int]]) -> None:
-        for tag, result in completions:
+    def _dispatch(self, completions: list[Completion]) -> None:
+        for tag, result, _ in completions:
             channel = self._channels.get(tag)
             if channel is None:
                 continue

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from workers.engines.interface import Channel
 from workers.engines.uring import abi
 from workers.engines.uring.channel import UringChannel
-from workers.engines.uring.operations import PIECE, send_entry
+from workers.engines.uring.operations import send_now_entry
 
 if TYPE_CHECKING:
     from workers.engines.uring.engine import UringEngine
 
 __all__ = ["UringGroup"]
 
-_FEW: Final = 32
-"""Members up to which writing one by one is cheaper than the ring, with all that leads to it; the
-peer's process, if it is on this host, also finds the bytes in the processor's cache."""
+_FEW: Final = 4
+"""Members up to which writing one by one is cheaper than the ring, with all that leads to it."""
+_ENTRIES: Final = 32
+"""What a group has room for at first."""
 
 
 class UringGroup:
@@ -40,11 +41,8 @@ class UringGroup:
         "_entries",
         "_lengths",
         "_members",
-        "_results",
         "_sends",
         "_stale",
-        "_whole",
-        "_wholes",
         "busy",
     )
 
@@ -54,9 +52,7 @@ class UringGroup:
         self._members: list[UringChannel] = []
         # Places whose entries are not those of the members there.
         self._stale: set[int] = set()
-        self._entries: NDArray[Any] = np.zeros(_FEW, abi.SQE)
-        # The completions of sends that were all taken whole.
-        self._wholes: NDArray[Any] = np.zeros(_FEW, abi.CQE)
+        self._entries: NDArray[Any] = np.zeros(_ENTRIES, abi.SQE)
         self._shape()
 
     def _shape(self) -> None:
@@ -64,18 +60,14 @@ class UringGroup:
         members = self._members
         while len(members) > len(self._entries):
             self._entries = np.concatenate([self._entries, np.zeros_like(self._entries)])
-            self._wholes = np.concatenate([self._wholes, np.zeros_like(self._wholes)])
         for place in self._stale:
             if place < len(members):
                 channel = members[place]
-                self._entries[place] = send_entry(channel.tag, channel.fd)
-                self._wholes[place] = (channel.tag, 0, 0)
+                self._entries[place] = send_now_entry(channel.tag, channel.fd)
         self._stale.clear()
         sends = self._entries[: len(members)]
-        self._sends = abi.rows_of(sends)
+        self._sends = sends.view("u1").data
         self._addresses, self._lengths = sends["addr"], sends["len"]
-        self._whole = self._wholes[: len(members)]
-        self._results = self._whole["res"]
 
     def __len__(self) -> int:
         return len(self._members)
@@ -120,10 +112,9 @@ class UringGroup:
             for channel in self._members:
                 channel.send(data)
         else:
-            if self._stale or count != len(self._sends):
+            if self._stale or count != len(self._lengths):
                 self._shape()
             self._addresses.fill(abi.address_of(data))
-            self._lengths.fill(min(len(data), PIECE))
-            self._results.fill(len(data))
-            self._engine.broadcast(self._sends, self._whole.tobytes(), self._members, data)
+            self._lengths.fill(len(data))
+            self._engine.broadcast(self._sends, self._members, data)
         return count

@@ -17,17 +17,18 @@ import errno
 import mmap
 import os
 import sys
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workers.engines.uring import abi
 
-__all__ = ["Ring"]
+__all__ = ["Completion", "Ring"]
+
+Completion = tuple[int, int, int]
+"""``user_data``, ``res`` and ``flags``, as `abi.CQE` gives them."""
 
 _NO_ROOM: Final = (errno.EAGAIN, errno.EBUSY, errno.EINTR)
-_CQE_BYTES: Final = abi.CQE.itemsize
 _ONE: Final = (1).to_bytes(8, sys.byteorder)
 
 
@@ -59,7 +60,7 @@ class Ring:
 
     def _map(self, params: abi.Params) -> None:
         sq, cq = params.sq_off, params.cq_off
-        size = max(sq.array + 4 * params.sq_entries, cq.cqes + abi.CQE.itemsize * params.cq_entries)
+        size = max(sq.array + 4 * params.sq_entries, cq.cqes + abi.CQE.size * params.cq_entries)
         queues = mmap.mmap(self._fd, size)
         entries = mmap.mmap(self._fd, abi.SQE.itemsize * params.sq_entries, offset=abi.OFF_SQES)
         # Entries are used in their order; the kernel's level of indirection stays as it is.
@@ -69,28 +70,25 @@ class Ring:
         self._sq_head, self._sq_tail, self._sq_flags = sq.head // 4, sq.tail // 4, sq.flags // 4
         self._cq_head, self._cq_tail, self._cq_flags = cq.head // 4, cq.tail // 4, cq.flags // 4
         self._sq_mask, self._cq_mask = params.sq_entries - 1, params.cq_entries - 1
-        self._sqes = abi.rows_of(np.frombuffer(entries, abi.SQE))
-        self._cqes: NDArray[Any] = np.frombuffer(queues, abi.CQE, params.cq_entries, cq.cqes)
-        self._cq_bytes = memoryview(queues)[cq.cqes : cq.cqes + self._cqes.nbytes]
+        self._sqes = memoryview(entries)
+        self._cqes = memoryview(queues)[cq.cqes : cq.cqes + abi.CQE.size * params.cq_entries]
 
     def _probe(self) -> None:
         """There and back once: a filter may allow the ring and forbid its use."""
         entry = np.zeros(1, abi.SQE)
         entry["opcode"], entry["user_data"] = abi.NOP, 1
-        if self.submit(abi.rows_of(entry)) != 1 or self.completions()["user_data"].tolist() != [1]:
+        if self.submit(memoryview(entry.tobytes())) != 1 or self.completions() != [(1, 0, 0)]:
             raise OSError(errno.EOPNOTSUPP, "the ring does not answer")
 
     def fileno(self) -> int:
         """The eventfd: readable when `flush` may have something for `completions`."""
         return self._event
 
-    def submit(
-        self, entries: NDArray[np.uint64], *, at_once: int = 1 << 15, wake: bool = True
-    ) -> int:
+    def submit(self, entries: memoryview, *, at_once: int = 1 << 15, wake: bool = True) -> int:
         """Hand entries to the kernel, which copies them.
 
         Args:
-            entries: what is to be done, as `abi.rows_of` gives it.
+            entries: what is to be done, the bytes of `abi.SQE` entries.
             at_once: how many in one system call, at most.
             wake: tell through the eventfd of what completes at once; no need for who takes
                 the completions right after.
@@ -99,14 +97,12 @@ class Ring:
             How many it took, from the first on; less than all only when it is out of memory.
         """
         words, capacity = self._words, self._sq_mask + 1
+        total = len(entries) // abi.SQE.itemsize
         taken = 0
-        while taken < len(entries):
+        while taken < total:
             tail = words[self._sq_tail]
-            place = tail & self._sq_mask
-            count = min(len(entries) - taken, at_once, capacity)
-            first = min(count, capacity - place)
-            self._sqes[place : place + first] = entries[taken : taken + first]
-            self._sqes[: count - first] = entries[taken + first : taken + count]
+            count = min(total - taken, at_once, capacity)
+            self._write(tail & self._sq_mask, entries, taken, count)
             words[self._sq_tail] = (tail + count) & 0xFFFF_FFFF
             words[self._cq_flags] = 0 if wake else abi.EVENTFD_DISABLED
             accepted = self._enter(count)
@@ -119,6 +115,17 @@ class Ring:
             words[self._cq_flags] = 0
             self._wake_for_deferred()
         return taken
+
+    def _write(self, place: int, entries: memoryview, start: int, count: int) -> None:
+        """Copy entries into the queue, which goes on at its beginning."""
+        size, queue = abi.SQE.itemsize, self._sqes
+        at, begin, end = place * size, start * size, (start + count) * size
+        room = len(queue) - at
+        if end - begin <= room:
+            queue[at : at + end - begin] = entries[begin:end]
+        else:
+            queue[at:] = entries[begin : begin + room]
+            queue[: end - begin - room] = entries[begin + room : end]
 
     def _enter(self, count: int) -> int:
         try:
@@ -149,38 +156,24 @@ class Ring:
         # One call does a limited amount of deferred work.
         self._wake_for_deferred()
 
-    def completed(self, expected: bytes) -> bool:
-        """Take the completions if they are exactly these: the usual case, at a glance.
-
-        Args:
-            expected: `CQE` entries.
-        """
-        words = self._words
-        head, tail = words[self._cq_head], words[self._cq_tail]
-        first = (head & self._cq_mask) * _CQE_BYTES
-        found = bytes(self._cq_bytes[first : first + len(expected)])
-        if found != expected or tail - head & 0xFFFF_FFFF != len(expected) // _CQE_BYTES:
-            return False
-        words[self._cq_head] = tail
-        return True
-
-    def completions(self) -> NDArray[Any]:
+    def completions(self) -> list[Completion]:
         """Take all completions that are there."""
         taken = self._take()
         while self._words[self._sq_flags] & abi.CQ_OVERFLOW:
             self.flush()
-            taken = np.concatenate([taken, self._take()])
+            taken += self._take()
         return taken
 
-    def _take(self) -> NDArray[Any]:
-        words, mask = self._words, self._cq_mask
+    def _take(self) -> list[Completion]:
+        words, size = self._words, abi.CQE.size
         head, tail = words[self._cq_head], words[self._cq_tail]
-        first, count = head & mask, (tail - head) & 0xFFFF_FFFF
-        taken = self._cqes[first : first + count].copy()
-        if len(taken) < count:
-            taken = np.concatenate([taken, self._cqes[: count - len(taken)]])
+        if head == tail:
+            return []
+        at, length = (head & self._cq_mask) * size, (tail - head & 0xFFFF_FFFF) * size
+        found = bytes(self._cqes[at : at + length])
+        found += self._cqes[: length - len(found)]
         words[self._cq_head] = tail
-        return taken
+        return list(abi.CQE.iter_unpack(found))
 
     def close(self) -> None:
         """Give the ring back; nothing is in flight."""
@@ -188,7 +181,6 @@ class Ring:
         self.__dict__.pop("_words", None)
         self.__dict__.pop("_sqes", None)
         self.__dict__.pop("_cqes", None)
-        self.__dict__.pop("_cq_bytes", None)
         os.close(self._fd)
         if self._event >= 0:
             os.close(self._event)
