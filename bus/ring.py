@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import time
 from typing import Final, NamedTuple
-from zlib import crc32
 
+from bus.checksum import crc32
 from bus.errors import FrameTooLarge
 from bus.fence import full_fence
 from bus.layout import (

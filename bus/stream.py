@@ -12,10 +12,10 @@ import struct
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Final, Self
-from zlib import crc32
 
 import msgpack
 
+from bus.checksum import crc32
 from bus.doorbell import open_ringer
 from bus.errors import BusError, SegmentInvalid
 from bus.fence import full_fence

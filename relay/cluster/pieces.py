@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from zlib import crc32
+
+from bus.checksum import crc32
 
 __all__ = ["Joiner", "NumberedFrame", "Piece", "split"]
 
