@@ -35,6 +35,7 @@ from workers.control import ControlPipe
 from workers.deadlines import TICK, Deadlines
 from workers.engines.choose import choose_engine
 from workers.gate import GATE_TOKEN, BalanceGate
+from workers.moderation import ModeratedBell
 from workers.router import StreamRouter
 from workers.services import StreamServices
 from workers.session import Services
@@ -131,7 +132,7 @@ class _Worker:
         )
         row[Column.BELL] = self._bell.id
         row[Column.ENGINE] = ENGINES.index(self._engine.name)
-        self._bell.attach(self._loop, self._rung)
+        self._listening = ModeratedBell(self._bell, self._loop, self._rung)
         self._control = ControlPipe(context.control, self._controlled, self._abandoned)
         self._tick()
         # What is there by now stays: it need not be looked through.
@@ -154,8 +155,7 @@ class _Worker:
         self._acceptor.tick()
         self._timer = self._loop.call_later(TICK, self._tick)
 
-    def _rung(self) -> None:
-        tokens = self._bell.drain()
+    def _rung(self, tokens: set[int]) -> None:
         if GATE_TOKEN in tokens:
             tokens.discard(GATE_TOKEN)
             self._acceptor.rearm()
@@ -266,7 +266,7 @@ class _Worker:
 
     def _close(self) -> int:
         self._timer.cancel()
-        self._bell.detach()
+        self._listening.close()
         self._control.close()
         self._streams.close()
         self._engine.close()
