@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -27,6 +29,9 @@ FLAGS = (
     f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
 )
 OBSERVER = Path(__file__).with_name("observe.js")
+_WATCHDOG: Final = 90.0
+"""Seconds for the tabs of one test. What pytest-timeout raises at its limit it raises in the
+midst of Playwright's loop, which may swallow it, or never end after it."""
 
 
 @pytest.fixture(scope="package")
@@ -51,12 +56,30 @@ def open_chromium() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """Tabs of one test; a page's error that nobody caught fails it."""
-    with browser.new_context(viewport={"width": 1280, "height": 800}) as opened:
+    with _watched(), browser.new_context(viewport={"width": 1280, "height": 800}) as opened:
         opened.add_init_script(path=OBSERVER)
         errors: list[str] = []
         opened.on("weberror", lambda error: errors.append(str(error.error)))
         yield opened
     assert not errors, f"errors in pages: {errors}"
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    """End Chromium if this takes too long: then whatever waits for it fails."""
+    watchdog = threading.Timer(_WATCHDOG, _end_chromium)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+
+
+def _end_chromium() -> None:
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in process.name():
+                process.kill()
 
 
 @pytest.fixture
