@@ -1,9 +1,8 @@
 """What the supervisor is asked for, as something to wait on: handlers do nothing, the loop all.
 
-The C part of the interpreter writes the number of each signal into a socket
-(`signal.set_wakeup_fd`); the supervisor waits on it beside everything else. The end of the
-user's session is put into the same socket. Requests to reload that are no signals come from
-`relay.system.ReloadRequests`.
+The number of each signal goes into a socket (`relay.system.caught_signals`); the supervisor
+waits on it beside everything else. The end of the user's session is put into the same socket.
+Requests to reload that are no signals come from `relay.system.ReloadRequests`.
 """
 
 from __future__ import annotations
@@ -11,13 +10,18 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Final, Self
 
-from relay.system import RELOAD_SIGNAL, STOP_SIGNALS, ReloadRequests, at_session_end
+from relay.system import (
+    RELOAD_SIGNAL,
+    STOP_SIGNALS,
+    ReloadRequests,
+    at_session_end,
+    caught_signals,
+)
 
 __all__ = ["SESSION_END", "Request", "SignalInbox"]
 
@@ -39,10 +43,6 @@ class Request:
 
 
 SESSION_END: Final = Request("end of the session")
-
-
-def _only_wake_up(number: int, frame: FrameType | None) -> None:
-    """Handler of every signal: its number is in the socket by now."""
 
 
 class SignalInbox:
@@ -69,7 +69,7 @@ class SignalInbox:
             self._reader.setblocking(False)
             self._writer.setblocking(False)
             self._reloads = stack.enter_context(contextlib.closing(ReloadRequests(self._instance)))
-            stack.enter_context(_caught(self._writer))
+            stack.enter_context(caught_signals(self._writer))
             stack.enter_context(at_session_end(self._end_of_session))
             self.sources = [self._reader, *self._reloads.sources]
             self._stack = stack.pop_all()
@@ -92,19 +92,6 @@ class SignalInbox:
         with contextlib.suppress(BlockingIOError):
             requests.extend(filter(None, map(_request_of, self._reader.recv(4096))))
         return requests
-
-
-@contextlib.contextmanager
-def _caught(writer: socket.socket) -> Iterator[None]:
-    numbers = STOP_SIGNALS | ({RELOAD_SIGNAL} if RELOAD_SIGNAL else set())
-    fd_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    before = [(each, signal.signal(each, _only_wake_up)) for each in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(fd_before)
 
 
 def _request_of(number: int) -> Request | None:

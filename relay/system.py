@@ -10,6 +10,7 @@ asks which system it is.
 ``SIGKILL``                number of the signal that stands for being killed
 ``hold_back_signals``      processes started meanwhile get none before they are ready for it
 ``own_signals``            what they mean to a worker
+``caught_signals``         while entered, writes each signal's number into a socket
 ``at_session_end``         while entered, calls back when the user's session ends
 ``ReloadRequests``         other requests to reload than by signal, for the supervisor
 ``request_reload``         makes one, from any process of the same user
@@ -34,6 +35,7 @@ if sys.platform == "win32":
         Program,
         ReloadRequests,
         at_session_end,
+        caught_signals,
         claim_address,
         hand_over,
         hold_back_signals,
@@ -51,6 +53,7 @@ else:
         Program,
         ReloadRequests,
         at_session_end,
+        caught_signals,
         claim_address,
         hand_over,
         hold_back_signals,
@@ -68,6 +71,7 @@ __all__ = [
     "Program",
     "ReloadRequests",
     "at_session_end",
+    "caught_signals",
     "claim_address",
     "hand_over",
     "hold_back_signals",

@@ -25,6 +25,7 @@ __all__ = [
     "Program",
     "ReloadRequests",
     "at_session_end",
+    "caught_signals",
     "claim_address",
     "hand_over",
     "hold_back_signals",
@@ -67,6 +68,23 @@ def own_signals(ask_for_replacement: Callable[[], object]) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, replace)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ALL)
+
+
+def _only_wake_up(number: int, frame: FrameType | None) -> None:
+    """Handler of every signal: its number is in the socket by now."""
+
+
+@contextlib.contextmanager
+def caught_signals(writer: socket.socket) -> Iterator[None]:
+    """Let the C part of the interpreter write the number of each signal into a socket."""
+    fd_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    before = [(each, signal.signal(each, _only_wake_up)) for each in _ALL]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(fd_before)
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ __all__ = [
     "Program",
     "ReloadRequests",
     "at_session_end",
+    "caught_signals",
     "claim_address",
     "hand_over",
     "hold_back_signals",
@@ -51,6 +52,8 @@ RELOAD_SIGNAL: Final[signal.Signals | None] = None
 SIGKILL: Final = signal.SIGTERM
 """`multiprocess` says this of whom it ends by TerminateProcess."""
 
+_STOP_EVENTS: Final = {0: signal.SIGINT, 1: signal.SIGBREAK}
+"""CTRL_C_EVENT, CTRL_BREAK_EVENT."""
 _SESSION_ENDS: Final = frozenset({2, 5, 6})
 """CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT."""
 _LAST_WORDS: Final = 20.0
@@ -80,8 +83,8 @@ class _Limits(ctypes.Structure):
 
 
 _Handler = ctypes.WINFUNCTYPE(wintypes.BOOL, wintypes.DWORD)
-_running: Final[list[object]] = []
-"""Handlers that wait for the end of the process."""
+_kept: Final[list[object]] = []
+"""Handlers for as long as the process lives, once one of them waits for its end."""
 
 _dll = ctypes.WinDLL("kernel32", use_last_error=True)
 _dll.SetConsoleCtrlHandler.argtypes = (ctypes.c_void_p, wintypes.BOOL)
@@ -114,6 +117,31 @@ def own_signals(ask_for_replacement: Callable[[], object]) -> None:
 
 
 @contextlib.contextmanager
+def caught_signals(writer: socket.socket) -> Iterator[None]:
+    """Write the number of each signal into a socket, instead of what it does else.
+
+    Python's own handler is not reached: it sets an event besides, a moment later, and the
+    main thread's next wait for handles, whatever it is for, fails with EINTR then.
+    """
+
+    def handle(event: int) -> bool:
+        number = _STOP_EVENTS.get(event)
+        if number is not None:
+            # When it is full there is enough in it to act on.
+            with contextlib.suppress(OSError):
+                writer.send(bytes([number]))
+        return number is not None
+
+    # The handler that was added last is asked first.
+    handler = _Handler(handle)
+    _dll.SetConsoleCtrlHandler(handler, True)
+    try:
+        yield
+    finally:
+        _take_away(handler)
+
+
+@contextlib.contextmanager
 def at_session_end(ended: Callable[[], object]) -> Iterator[None]:
     """Call ``ended``, in another thread, when the console is closed or the user logs off.
 
@@ -124,8 +152,7 @@ def at_session_end(ended: Callable[[], object]) -> Iterator[None]:
     def handle(event: int) -> bool:
         if event not in _SESSION_ENDS:
             return False
-        # While it runs the system takes no handler away; nor may this one be freed.
-        _running.append(handler)
+        _kept.append(handler)
         ended()
         # The process is ended when this returns: leave it the time to stop in order.
         threading.Event().wait(_LAST_WORDS)
@@ -136,8 +163,15 @@ def at_session_end(ended: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        if handler not in _running:
-            _dll.SetConsoleCtrlHandler(handler, False)
+        _take_away(handler)
+
+
+def _take_away(handler: object) -> None:
+    if _kept:
+        # While one of them runs, the system would let this wait; nor may any be freed.
+        _kept.append(handler)
+    else:
+        _dll.SetConsoleCtrlHandler(handler, False)
 
 
 def _reload_event(instance: str) -> str:

@@ -56,7 +56,12 @@ class Children:
         """What they say within so many seconds; stops when there is something."""
         if not self._alive:
             time.sleep(patience)
-        for pipe in wait(self._alive, patience):
+        try:
+            readable = wait(self._alive, patience)
+        except InterruptedError:
+            # On Windows, after a Ctrl-C that has been answered.
+            return
+        for pipe in readable:
             try:
                 yield pipe, pipe.recv()
             except (EOFError, OSError):

@@ -57,6 +57,11 @@ def test_control_break(start_relay: StartRelay, windows: WindowsPython) -> None:
 
 
 @in_place_of_a_console
+def test_control_c_disturbs_no_other_wait(windows: WindowsPython) -> None:
+    assert windows.call(f"{GUEST}:press_while_waiting") == ["SIGINT"]
+
+
+@in_place_of_a_console
 def test_its_end(start_relay: StartRelay, windows: WindowsPython) -> None:
     """The workers hear of it first, and each must be gone before the next one is told."""
     relay = start_relay(workers=2)

@@ -75,7 +75,9 @@ class WindowsRelay(Relay):
             self._complaints.extend(stream)
 
     def log(self) -> str:
-        """Its standard error so far."""
+        """Its standard error so far; all of it once the supervisor has ended."""
+        if not self.running:
+            self._hearer.join(WATCHDOG)
         return "".join(self._complaints)
 
     def wait(self) -> int:

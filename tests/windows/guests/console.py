@@ -1,23 +1,33 @@
 """Stands in for the console host, which has a thread made in each process that it tells something.
 
 Wine's console tells of Ctrl-C alone. A thread that another process makes in `CtrlRoutine` is
-what Windows makes of every event; of Ctrl-Break Wine's C library knows nothing either, so
-there the thread begins one step later, where that library would raise the signal.
+what Windows makes of every event. Of Ctrl-Break Wine's C library knows nothing either; in
+processes that leave it to that library, the thread begins where it would raise the signal.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
+import select
 import signal
 import sys
+import threading
 from ctypes import wintypes
 from typing import Final
 
+import multiprocess
+from multiprocess.connection import wait
+
+from relay.signals import SignalInbox
+
 assert sys.platform == "win32"
 
-__all__ = ["close", "press_break"]
+__all__ = ["close", "press_break", "press_while_waiting"]
 
+_CTRL_C: Final = 0  # CTRL_C_EVENT
+_BREAK: Final = 1  # CTRL_BREAK_EVENT
 _CLOSE: Final = 2  # CTRL_CLOSE_EVENT
 _PATIENCE: Final = 5000  # milliseconds, as Windows has it
 _ALL_ACCESS: Final = 0x1FFFFF
@@ -36,10 +46,34 @@ _kernel32.CloseHandle.argtypes = (wintypes.HANDLE,)
 
 
 def press_break(pids: list[int]) -> None:
-    """Ctrl-Break: everybody is told at once."""
-    for process in [_open(pid) for pid in pids]:
+    """Ctrl-Break: everybody is told at once.
+
+    Args:
+        pids: of workers, then of their supervisor.
+    """
+    *workers, supervisor = [_open(pid) for pid in pids]
+    for process in workers:
         _call(process, _address("ucrtbase", "raise"), signal.SIGBREAK)
         _kernel32.CloseHandle(process)
+    _call(supervisor, _address("kernel32", "CtrlRoutine"), _BREAK)
+    _kernel32.CloseHandle(supervisor)
+
+
+def press_while_waiting() -> list[str]:
+    """Ctrl-C while the main thread waits for something else; what the supervisor has of it."""
+    awaited, sender = multiprocess.Pipe(duplex=False)
+    with SignalInbox("press") as inbox, awaited, sender:
+
+        def press() -> None:
+            process = _open(os.getpid())
+            _call(process, _address("kernel32", "CtrlRoutine"), _CTRL_C)
+            _kernel32.CloseHandle(process)
+            select.select(inbox.sources[:1], [], [])
+            sender.send(None)
+
+        threading.Thread(target=press).start()
+        assert wait([awaited]) == [awaited]
+        return [request.name for request in inbox.read()]
 
 
 def close(pids: list[int]) -> list[int]:
