@@ -48,7 +48,7 @@ check: $(VENV)/dev  ## Lint, format, types, layering
 bench: $(VENV)/base  ## Measure beside peers (BENCH="500x16k storm --rounds 3"; all takes hours)
 	@sh tests/system_packages.sh bench
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	-npm install --silent --no-save --prefix $(VENV)/npm ws@8 bun@1
+	-npm install --silent --no-save --prefix $(VENV)/npm ws@8 bun@1 @trufflesuite/uws-js-unofficial@20.30.0-unofficial.0
 	NODE_PATH=$(CURDIR)/$(VENV)/npm/node_modules \
 	  PATH="$(CURDIR)/$(VENV)/npm/node_modules/.bin:$$PATH" $(BIN)/python -m tests.bench $(BENCH)
 	$(BIN)/python -m tests.bench.report build/bench/rows.jsonl --plot build/bench/fanout.png
