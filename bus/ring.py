@@ -12,6 +12,7 @@ tail, which the next writer turns into padding. A reader that dies leaves nothin
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from bus.checksum import crc32
@@ -156,14 +157,14 @@ class Record(NamedTuple):
     """One record, copied out whole and checked.
 
     Attributes:
-        envelope: the frame as its publisher packed it.
+        data: the frame as its publisher packed it, behind the reader's prefix for its length.
         key: whether it is a key frame.
         metadata_version: low 32 bits of the version of the metadata it belongs to.
         lost: records between the previous one returned (or where the reader began) and this
             one that this reader will never see.
     """
 
-    envelope: bytes
+    data: bytes
     key: bool
     metadata_version: int
     lost: int
@@ -184,6 +185,7 @@ class RingReader:
         "_mask",
         "_next",
         "_position",
+        "_prefix",
         "_ring",
         "_ring_words",
         "_words",
@@ -192,8 +194,14 @@ class RingReader:
         "lost",
     )
 
-    def __init__(self, segment: Segment) -> None:
-        """Start at the newest key frame, or at the tail when there is none."""
+    def __init__(self, segment: Segment, prefix: Callable[[int], bytes] | None = None) -> None:
+        """Start at the newest key frame, or at the tail when there is none.
+
+        Args:
+            segment: whose ring is read.
+            prefix: what to put before a frame of so many bytes, so that it is copied once only.
+        """
+        self._prefix = prefix
         self._words = words = segment.words
         self._capacity: int = words[Word.CAPACITY]
         self._mask = self._capacity - 1
@@ -249,6 +257,11 @@ class RingReader:
         return number if at == position and self._intact(position) else None
 
     @property
+    def position(self) -> int:
+        """Where it reads next, in bytes since the ring began."""
+        return self._position
+
+    @property
     def pending(self) -> bool:
         """Whether `read` would find something."""
         return bool(self._position != self._words[_TAIL])
@@ -278,9 +291,11 @@ class RingReader:
             plausible = at == position and (
                 kind == RecordKind.PADDING or (kind == RecordKind.FRAME and length <= self._limit)
             )
-            envelope = b""
+            head = data = b""
             if plausible and kind == RecordKind.FRAME:
-                envelope = bytes(self._ring[offset : offset + length])
+                if self._prefix is not None:
+                    head = self._prefix(length)
+                data = b"".join((head, self._ring[offset : offset + length]))
             # SYNC POINT: every byte copied before TAIL_INTENT is asked.
             full_fence()
             if not self._intact(position):
@@ -293,14 +308,15 @@ class RingReader:
             self._position = position + align(RECORD_HEADER + length)
             if kind == RecordKind.PADDING:
                 continue
-            if crc32(envelope, position & _LOW_32) != crc_version & _LOW_32:
+            checked = memoryview(data)[len(head) :]
+            if crc32(checked, position & _LOW_32) != crc_version & _LOW_32:
                 # Not counted into _next: the gap shows as a lost record.
                 self.corrupt += 1
                 continue
             lost = 0 if self._next is None else number - self._next
             self._next = number + 1
             self.lost += lost
-            return Record(envelope, bool(length_kind >> _KEY_SHIFT & 1), crc_version >> 32, lost)
+            return Record(data, bool(length_kind >> _KEY_SHIFT & 1), crc_version >> 32, lost)
 
     def _jump(self) -> None:
         """Go to the newest key frame if it lies ahead and is intact, else to the newest record."""

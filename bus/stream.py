@@ -198,6 +198,15 @@ class StreamSegment:
         """Changes with every `write_metadata`."""
         return int(self._words[Word.METADATA_VERSION])
 
+    def is_news(self, position: int, metadata_version: int) -> bool:
+        """Whether there is more than a reader knows who has come so far."""
+        words = self._words
+        return bool(
+            words[Word.TAIL] != position
+            or words[Word.METADATA_VERSION] != metadata_version
+            or words[Word.STATE] >= State.RETIRED
+        )
+
     def publisher_alive(self) -> bool:
         """Whether somebody else holds the publisher lock, that is, lives."""
         return self.segment.locked_elsewhere(PUBLISHER_LOCK)

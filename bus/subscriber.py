@@ -107,7 +107,7 @@ class Subscriber:
                         self._need_key = True
                     if event.key or not self._need_key:
                         self._need_key = False
-                        return decode(event.envelope)
+                        return decode(event.data)
         return None
 
     def _start(self, metadata: Metadata) -> None:

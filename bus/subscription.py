@@ -7,6 +7,7 @@ use it in their loop; `bus.Subscriber` wraps it for programs that want to block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -55,6 +56,7 @@ class Subscription:
         "_held",
         "_instance",
         "_metadata_version",
+        "_prefix",
         "_reader",
         "_segment",
         "_slot",
@@ -65,11 +67,28 @@ class Subscription:
         "stream",
     )
 
-    def __init__(self, instance: str, stream: str, bell: Doorbell, token: int) -> None:
+    def __init__(
+        self,
+        instance: str,
+        stream: str,
+        bell: Doorbell,
+        token: int,
+        prefix: Callable[[int], bytes] | None = None,
+    ) -> None:
+        """Follow a stream, whether it exists or not.
+
+        Args:
+            instance: whose.
+            stream: its name.
+            bell: what is rung when there may be something new.
+            token: the number to ring it with.
+            prefix: see `bus.ring.RingReader`.
+        """
         self._instance = instance
         self.stream = stream
         self._bell = bell
         self._token = token
+        self._prefix = prefix
         self._segment: StreamSegment | None = None
         self._reader: RingReader | None = None
         self._slot: ReaderSlot | None = None
@@ -120,7 +139,7 @@ class Subscription:
             raise
         self._slot.set_viewers(self._viewers)
         self._segment = segment
-        self._reader = RingReader(segment.segment)
+        self._reader = RingReader(segment.segment, self._prefix)
         self._metadata_version = 0
         # Before the question: whatever a publisher does after it is news.
         version = segment.metadata_version
@@ -198,11 +217,7 @@ class Subscription:
         if self._slot is None or self._segment is None or self._reader is None:
             return True
         self._slot.sleep()
-        if (
-            self._reader.pending
-            or self._segment.retired
-            or self._segment.metadata_version != self._metadata_version
-        ):
+        if self._segment.is_news(self._reader.position, self._metadata_version):
             self._slot.awake()
             return False
         return True

@@ -42,6 +42,12 @@ _LOOK_INTERVAL: Final = 1.0
 _SILENCE: Final = 1.0
 """Seconds without a record after which the publisher's lock is looked at."""
 
+# What is counted with every frame, as plain numbers: looking up an enumeration's member costs
+# more than counting.
+_FRAMES_IN: Final = int(Column.FRAMES_IN)
+_BYTES_IN: Final = int(Column.BYTES_IN)
+_FRAMES_SENT: Final = int(Column.FRAMES_SENT)
+_BYTES_SENT: Final = int(Column.BYTES_SENT)
 _SKIP_COLUMN: Final = {
     SkipCause.NETWORK: Column.SKIPPED_NETWORK,
     SkipCause.DECODER: Column.SKIPPED_DECODER,
@@ -70,6 +76,7 @@ class Hub:
 
     __slots__ = (
         "_call_soon",
+        "_corrupt",
         "_ending",
         "_last_key_request",
         "_last_record",
@@ -112,8 +119,10 @@ class Hub:
         self._settings = settings
         self._row = row
         self._call_soon = call_soon
-        self._subscription = Subscription(instance, stream, bell, token)
+        self._subscription = Subscription(instance, stream, bell, token, messages.header)
         self._metadata: Metadata | None = None
+        # Of the subscription's corrupt records, those that have been counted.
+        self._corrupt = 0
         self._live = False
         self._last_record = time.monotonic()
         self._last_key_request = 0.0
@@ -239,8 +248,9 @@ class Hub:
         # Who is late gets one by one, to be able to skip the rest as soon as there is a key.
         data, stop = self.window.run(index, raw=viewer.raw, alone=viewer.position.late)
         viewer.position.sent(stop - 1)
-        self._row.add(Column.FRAMES_SENT, stop - index)
-        self._row.add(Column.BYTES_SENT, len(data))
+        words = self._row.words
+        words[_FRAMES_SENT] += stop - index
+        words[_BYTES_SENT] += len(data)
         viewer.channel.send(head + data if head else data)
         now, due = time.monotonic(), viewer.position.since
         if self.window[stop - 1].arrived <= due:
@@ -273,7 +283,7 @@ class Hub:
 
     def _take(self) -> None:
         for _ in range(_EVENTS_PER_TURN):
-            if not self._subscription.attached and not self._subscription.try_attach():
+            if not self._subscription.try_attach():
                 return
             match self._subscription.poll():
                 case Record() as record:
@@ -344,9 +354,10 @@ class Hub:
         window = self.window
         if record.lost:
             self._lost(record)
-        frame = WindowFrame(record.envelope, record.key, now)
-        self._row.add(Column.FRAMES_IN)
-        self._row.add(Column.BYTES_IN, len(record.envelope))
+        frame = WindowFrame(record.data, record.key, now)
+        words = self._row.words
+        words[_FRAMES_IN] += 1
+        words[_BYTES_IN] += len(record.data)
         window.append(frame)
         self._broadcast(frame)
         if record.key and not self._everybody_at_edge():
@@ -356,7 +367,10 @@ class Hub:
                     self.advance(viewer)
 
     def _lost(self, record: Record) -> None:
-        self._row.add(Column.LAPPED_RECORDS, record.lost)
+        corrupt = self._subscription.corrupt - self._corrupt
+        self._corrupt += corrupt
+        self._row.add(Column.CORRUPT_RECORDS, corrupt)
+        self._row.add(Column.LAPPED_RECORDS, record.lost - corrupt)
         if not record.key:
             # Who is still before the gap, or joins there, would run into it.
             for viewer in self.viewers:
@@ -371,13 +385,16 @@ class Hub:
 
     def _broadcast(self, frame: WindowFrame) -> None:
         """Send the newest frame to everybody who was waiting at the edge for it."""
-        for group, raw in ((self._players, False), (self._raw, True)):
-            if group:
-                data = frame.raw if raw else frame.message
-                count = group.send(data)
-                self._row.add(Column.FRAMES_SENT, count)
-                self._row.add(Column.BYTES_SENT, count * len(data))
-                SEND_DELAY.add(self._row, time.monotonic() - frame.arrived, count)
+        self._send_together(self._players, frame.message, frame.arrived)
+        if self._raw:
+            self._send_together(self._raw, frame.raw, frame.arrived)
+
+    def _send_together(self, group: Group, data: bytes, arrived: float) -> None:
+        count = group.send(data)
+        words = self._row.words
+        words[_FRAMES_SENT] += count
+        words[_BYTES_SENT] += count * len(data)
+        SEND_DELAY.add(self._row, time.monotonic() - arrived, count)
 
     # Time.
 

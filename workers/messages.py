@@ -21,6 +21,7 @@ __all__ = [
     "PublisherHello",
     "ended",
     "header",
+    "header_size",
     "hello",
     "integer",
     "is_frame",
@@ -53,6 +54,11 @@ def header(length: int) -> bytes:
     if length < 65_536:
         return bytes((_BINARY_FIN, 126)) + length.to_bytes(2)
     return bytes((_BINARY_FIN, 127)) + length.to_bytes(8)
+
+
+def header_size(message: bytes) -> int:
+    """Bytes of the header that a whole message of ours begins with."""
+    return {126: 4, 127: 10}.get(message[1], 2)
 
 
 def _message(value: dict[str, Any]) -> bytes:

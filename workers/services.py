@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from websockets.frames import CloseCode
@@ -77,7 +78,8 @@ class StreamServices:
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._hubs: dict[str, Hub] = {}
-        self._by_token: dict[int, Hub] = {}
+        # What a ring with a token asks for.
+        self._actions: dict[int, Callable[[], object]] = {DIRECTORY_TOKEN: self._look_for_streams}
         # When the last viewer left; there may be new ones since.
         self._unwatched: dict[Hub, float] = {}
         self._next_token = 1
@@ -96,9 +98,9 @@ class StreamServices:
                 f"this worker is full: {self.limits.max_viewers} viewers",
                 Column.REFUSED_LIMIT,
             )
-        if len(self._by_token) >= _TOKEN_LIMIT - 1:
+        if len(self._hubs) >= _TOKEN_LIMIT - 1:
             self._close_unwatched(time.monotonic())
-        if len(self._by_token) >= _TOKEN_LIMIT - 1:
+        if len(self._hubs) >= _TOKEN_LIMIT - 1:
             raise PeerError(
                 CloseCode.TRY_AGAIN_LATER,
                 "this worker reads too many streams",
@@ -117,7 +119,7 @@ class StreamServices:
         return hub
 
     def _open_hub(self, stream: str) -> Hub:
-        while self._next_token in self._by_token or self._next_token == 0:
+        while self._next_token in self._actions or self._next_token == 0:
             self._next_token = (self._next_token + 1) % _TOKEN_LIMIT
         token = self._next_token
         self._next_token = (token + 1) % _TOKEN_LIMIT
@@ -131,7 +133,8 @@ class StreamServices:
             row=self.row,
             call_soon=self._loop.call_soon,
         )
-        self._hubs[stream] = self._by_token[token] = hub
+        self._hubs[stream] = hub
+        self._actions[token] = hub.pump
         return hub
 
     def leave(self, hub: Hub, viewer: Watcher, number: int) -> None:
@@ -149,7 +152,7 @@ class StreamServices:
             if hub.viewers:
                 del self._unwatched[hub]
             elif left <= left_before:
-                del self._unwatched[hub], self._hubs[hub.stream], self._by_token[hub.token]
+                del self._unwatched[hub], self._hubs[hub.stream], self._actions[hub.token]
                 hub.close()
 
     def kick(self, number: int, reason: str) -> None:
@@ -162,16 +165,20 @@ class StreamServices:
         for publisher in [each for each in self.ingest if each.stream == stream]:
             publisher.stop(reason)
 
+    def on_ring(self, token: int, action: Callable[[], object]) -> None:
+        """Let the doorbell mean something that is no stream."""
+        self._actions[token] = action
+
     def rung(self, tokens: set[int]) -> None:
         """The doorbell rang with these tokens."""
-        if DIRECTORY_TOKEN in tokens:
-            for hub in list(self._hubs.values()):
-                hub.pump()
-            return
         for token in tokens:
-            hub_rung = self._by_token.get(token)
-            if hub_rung is not None:
-                hub_rung.pump()
+            action = self._actions.get(token)
+            if action is not None:
+                action()
+
+    def _look_for_streams(self) -> None:
+        for hub in list(self._hubs.values()):
+            hub.pump()
 
     def tick(self) -> None:
         """Called a few times a second."""
@@ -188,7 +195,7 @@ class StreamServices:
         for hub in self._hubs.values():
             hub.close()
         self._hubs.clear()
-        self._by_token.clear()
+        self._actions.clear()
         self._viewer_table.close()
         self._directory.readers.release(self._news)
         self._directory.remove_if_unused()

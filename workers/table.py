@@ -150,29 +150,33 @@ class WorkerStats:
 
 
 class WorkerRow:
-    """One row, for its writer."""
+    """One row, for its writer.
 
-    __slots__ = ("_base", "_words", "index")
+    Attributes:
+        words: the row itself, for who counts with every frame; by `Column`.
+        index: its place in the table.
+    """
+
+    __slots__ = ("index", "words")
 
     def __init__(self, words: memoryview, index: int) -> None:
-        self._words = words
-        self._base = index * _ROW_WORDS
+        self.words = words
         self.index = index
 
     def __getitem__(self, column: Column) -> int:
-        return int(self._words[self._base + column])
+        return int(self.words[column])
 
     def __setitem__(self, column: Column, value: int) -> None:
-        self._words[self._base + column] = value
+        self.words[column] = value
 
     def add(self, column: Column, amount: int = 1) -> None:
         """Count; only the row's writer may."""
-        self._words[self._base + column] += amount
+        self.words[column] += amount
 
     def clear(self) -> None:
         """Zero the row; its state becomes FREE first."""
         for index in range(_ROW_WORDS):
-            self._words[self._base + index] = 0
+            self.words[index] = 0
 
 
 class WorkerTable:
@@ -182,7 +186,11 @@ class WorkerTable:
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
-        self._rows = segment.slice_words(HEADER_BYTES, len(segment.view))
+        self._rows = []
+        for index in range(segment.words[_ROWS_WORD]):
+            start = HEADER_BYTES + index * _ROW_BYTES
+            words = segment.slice_words(start, start + _ROW_BYTES)
+            self._rows.append(WorkerRow(words, index))
 
     @classmethod
     def create(cls, instance: str, rows: int, supervisor_pid: int) -> Self:
@@ -226,7 +234,7 @@ class WorkerTable:
         return cls(Segment.attach(workers_object(instance), Kind.WORKERS))
 
     def __len__(self) -> int:
-        return int(self._segment.words[_ROWS_WORD])
+        return len(self._rows)
 
     @property
     def supervisor_pid(self) -> int:
@@ -250,15 +258,14 @@ class WorkerTable:
 
     def row(self, index: int) -> WorkerRow:
         """One row."""
-        return WorkerRow(self._rows, index)
+        return self._rows[index]
 
     def rows(self) -> list[WorkerStats]:
         """Copies of all rows in use, by slot and then generation."""
         now = time.monotonic_ns()
         found = []
-        for index in range(len(self)):
-            base = index * _ROW_WORDS
-            words = self._rows[base : base + _ROW_WORDS].tolist()
+        for row in self._rows:
+            words = row.words.tolist()
             if words[Column.STATE] == WorkerState.FREE:
                 continue
             values = {column: words[column] for column in Column}

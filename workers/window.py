@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from bus.frame import payload_of
-from workers.messages import header
+from workers.messages import header, header_size
 
 __all__ = ["TOGETHER", "FrameWindow", "WindowFrame"]
 
@@ -25,18 +25,16 @@ class WindowFrame:
     """One frame, ready to send.
 
     Attributes:
-        message: the whole WebSocket message for a player: the frame as its publisher packed it,
-            behind a header.
+        message: the whole WebSocket message for a player: a header (`workers.messages.header`),
+            and the frame as its publisher packed it.
         key: whether a decoder can start here.
         arrived: monotonic time in seconds at which this worker read it.
     """
 
-    __slots__ = ("_raw", "_start", "arrived", "key", "message")
+    __slots__ = ("_raw", "arrived", "key", "message")
 
-    def __init__(self, envelope: bytes, key: bool, arrived: float) -> None:
-        head = header(len(envelope))
-        self._start = len(head)
-        self.message = head + envelope
+    def __init__(self, message: bytes, key: bool, arrived: float) -> None:
+        self.message = message
         self.key = key
         self.arrived = arrived
         self._raw: bytes | None = None
@@ -50,7 +48,7 @@ class WindowFrame:
     def raw(self) -> bytes:
         """The whole WebSocket message with the bare payload, made when first wanted."""
         if self._raw is None:
-            payload = payload_of(self.message[self._start :])
+            payload = payload_of(self.message[header_size(self.message) :])
             self._raw = header(len(payload)) + payload
         return self._raw
 

@@ -132,7 +132,8 @@ class _Worker:
         )
         row[Column.BELL] = self._bell.id
         row[Column.ENGINE] = ENGINES.index(self._engine.name)
-        self._listening = ModeratedBell(self._bell, self._loop, self._rung)
+        self._streams.on_ring(GATE_TOKEN, self._acceptor.rearm)
+        self._listening = ModeratedBell(self._bell, self._loop, self._streams.rung)
         self._control = ControlPipe(context.control, self._controlled, self._abandoned)
         self._tick()
         # What is there by now stays: it need not be looked through.
@@ -154,12 +155,6 @@ class _Worker:
         self._streams.tick()
         self._acceptor.tick()
         self._timer = self._loop.call_later(TICK, self._tick)
-
-    def _rung(self, tokens: set[int]) -> None:
-        if GATE_TOKEN in tokens:
-            tokens.discard(GATE_TOKEN)
-            self._acceptor.rearm()
-        self._streams.rung(tokens)
 
     def _controlled(self, message: dict[str, Any]) -> None:
         if message["type"] == "drain":

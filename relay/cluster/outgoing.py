@@ -192,7 +192,7 @@ class OutgoingStream:
             # Numbers are left out, so receivers see the gap too.
             self._number += record.lost
             self._outbox.needs_key = True
-        frame = NumberedFrame(self._hello.run, self._number, record.key, record.envelope)
+        frame = NumberedFrame(self._hello.run, self._number, record.key, record.data)
         self._number += 1
         self._outbox.push(frame, now)
         if self._outbox.dropped != self._dropped:

@@ -83,7 +83,7 @@ def events(subscription: Subscription) -> list[Any]:
     while (event := subscription.poll()) is not None:
         match event:
             case Record():
-                found.append(decode(event.envelope).payload)
+                found.append(decode(event.data).payload)
             case Started(metadata):
                 found.append(("started", metadata.epoch, metadata.init))
             case Ended():

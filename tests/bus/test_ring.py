@@ -49,7 +49,7 @@ def test_any_size_at_any_place(segment: Segment, size: int) -> None:
         filler = bytes(number)
         writer.append(filler, key=False)
         writer.append(b"\xa5" * size, key=True)
-        assert [r.envelope for r in drain(reader)] == [filler, b"\xa5" * size]
+        assert [r.data for r in drain(reader)] == [filler, b"\xa5" * size]
     assert reader.lost == 0
 
 
@@ -77,7 +77,7 @@ def test_a_new_reader_begins_at_the_newest_key_frame(segment: Segment) -> None:
     for number, key in enumerate([True, False, True, False, False]):
         writer.append(data(number), key=key)
     reader = RingReader(segment)
-    assert [r.envelope for r in drain(reader)] == [data(n) for n in (2, 3, 4)]
+    assert [r.data for r in drain(reader)] == [data(n) for n in (2, 3, 4)]
     assert reader.lost == 0
 
 
@@ -105,9 +105,9 @@ def test_seek_key_goes_forward_and_back(segment: Segment) -> None:
     for number, key in enumerate([True, False, True, False]):
         writer.append(data(number), key=key)
     assert reader.seek_key()
-    assert [r.envelope for r in drain(reader)] == [data(2), data(3)]
+    assert [r.data for r in drain(reader)] == [data(2), data(3)]
     assert reader.seek_key()
-    assert [r.envelope for r in drain(reader)] == [data(2), data(3)]
+    assert [r.data for r in drain(reader)] == [data(2), data(3)]
     assert reader.lost == 0
 
 
@@ -129,7 +129,7 @@ def test_seek_start_goes_to_the_first_record_of_this_writer(segment: Segment) ->
     writer.append(data(1), key=False)
     writer.append(data(2), key=True)
     assert reader.seek_start()
-    assert [r.envelope for r in drain(reader)] == [data(1), data(2)]
+    assert [r.data for r in drain(reader)] == [data(1), data(2)]
 
 
 def test_seek_start_falls_back_to_the_newest_key_frame(segment: Segment) -> None:
@@ -137,7 +137,7 @@ def test_seek_start_falls_back_to_the_newest_key_frame(segment: Segment) -> None
     for number in range(20):
         writer.append(data(number), key=number == 17)
     assert not reader.seek_start()
-    assert [r.envelope for r in drain(reader)] == [data(17), data(18), data(19)]
+    assert [r.data for r in drain(reader)] == [data(17), data(18), data(19)]
 
 
 def test_loss_is_exact_for_who_begins_at_padding(segment: Segment) -> None:
@@ -151,7 +151,7 @@ def test_loss_is_exact_for_who_begins_at_padding(segment: Segment) -> None:
     for number in range(20):
         writer.append(data(number), key=False)
     (last,) = drain(reader)
-    assert (last.envelope, last.lost) == (data(19), 20)
+    assert (last.data, last.lost) == (data(19), 20)
 
 
 def test_bytes_behind(segment: Segment) -> None:
@@ -174,7 +174,7 @@ def test_lapped_reader(segment: Segment) -> None:
     for newest_key in (per_lap - 2, 3 * per_lap - 4):
         writer.append(data(written), key=True)
         last_read = written
-        assert [r.envelope for r in drain(reader)] == [data(written)]
+        assert [r.data for r in drain(reader)] == [data(written)]
         written += 1
         lost, lapped = reader.lost, reader.lapped
         while written <= newest_key + 3:
@@ -182,9 +182,7 @@ def test_lapped_reader(segment: Segment) -> None:
             written += 1
         first, *rest = drain(reader)
         assert first == Record(data(newest_key), True, 0, newest_key - last_read - 1)
-        assert [(r.envelope, r.lost) for r in rest] == [
-            (data(newest_key + n), 0) for n in (1, 2, 3)
-        ]
+        assert [(r.data, r.lost) for r in rest] == [(data(newest_key + n), 0) for n in (1, 2, 3)]
         assert reader.lost - lost == first.lost
         assert reader.lapped == lapped + 1
     assert reader.corrupt == 0
@@ -197,7 +195,7 @@ def test_lapped_before_its_first_read(segment: Segment) -> None:
     for number in range(1, 30):
         writer.append(data(number), key=number == 28)
     first, _second = drain(reader)
-    assert (first.envelope, first.lost, reader.lost) == (data(28), 28, 28)
+    assert (first.data, first.lost, reader.lost) == (data(28), 28, 28)
 
 
 def test_lapped_without_a_key_frame_ahead_goes_to_the_newest_record(segment: Segment) -> None:
@@ -218,7 +216,7 @@ def test_a_key_frame_that_was_read_is_not_read_again(segment: Segment) -> None:
             reader.read()
     for number in range(8, 12):
         writer.append(data(number, LIMIT), key=False)
-    assert [r.envelope for r in drain(reader)] == [data(11, LIMIT)]
+    assert [r.data for r in drain(reader)] == [data(11, LIMIT)]
 
 
 # A writer after a writer.
@@ -237,7 +235,7 @@ def test_key_frames_of_the_last_writer_are_no_beginning(segment: Segment) -> Non
     reader = RingReader(segment)
     assert not reader.pending
     writer.append(data(1), key=True)
-    assert [r.envelope for r in drain(RingReader(segment))] == [data(1)]
+    assert [r.data for r in drain(RingReader(segment))] == [data(1)]
 
 
 # Damage: only a broken machine or a foreign hand does this.
@@ -249,7 +247,7 @@ def test_a_damaged_payload_is_counted_and_not_delivered(segment: Segment) -> Non
         writer.append(data(number), key=True)
     segment.view[RING_OFFSET + 160 + RECORD_HEADER + 50] ^= 1
     records = drain(reader)
-    assert [(r.envelope, r.lost) for r in records] == [(data(0), 0), (data(2), 1)]
+    assert [(r.data, r.lost) for r in records] == [(data(0), 0), (data(2), 1)]
     assert (reader.corrupt, reader.lost) == (1, 1)
 
 
@@ -259,7 +257,7 @@ def test_a_damaged_header_is_jumped_over(segment: Segment, word: int) -> None:
     for number in range(4):
         writer.append(data(number), key=number == 0)
     segment.words[(RING_OFFSET + 160) // 8 + word] = 2**64 - 1
-    assert [r.envelope for r in drain(reader)] == [data(0), data(3)]
+    assert [r.data for r in drain(reader)] == [data(0), data(3)]
     assert (reader.corrupt, reader.lost) == (1, 2)
 
 
@@ -304,3 +302,21 @@ def test_rates(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
         assert segment.words[Word.HEARTBEAT_NS] == clock
     assert segment.words[Word.MILLI_FPS] == 25_000
     assert segment.words[Word.BITRATE] == 25_000
+
+
+def test_a_prefix_is_put_before_each_record(segment: Segment) -> None:
+    writer = RingWriter(segment)
+    reader = RingReader(segment, lambda length: b"%d:" % length)
+    frames = [b"", b"a", data(1, LIMIT)]
+    for frame in frames:
+        writer.append(frame, key=False)
+    assert [r.data for r in drain(reader)] == [b"%d:" % len(each) + each for each in frames]
+
+
+def test_a_corrupt_record_is_lost_behind_a_prefix_too(segment: Segment) -> None:
+    writer, reader = RingWriter(segment), RingReader(segment, lambda _: b"head")
+    writer.append(b"first", key=True)
+    segment.view[RING_OFFSET + RECORD_HEADER] ^= 1
+    writer.append(b"second", key=True)
+    (record,) = drain(reader)
+    assert (record.data, record.lost, reader.corrupt) == (b"headsecond", 1, 1)

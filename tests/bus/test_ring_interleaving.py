@@ -86,8 +86,8 @@ class Reader:
         record = self.ring.read()
         if record is None:
             return False
-        number = NUMBERS.get(record.envelope)
-        assert number is not None, f"torn: {record.envelope.hex()}"
+        number = NUMBERS.get(record.data)
+        assert number is not None, f"torn: {record.data.hex()}"
         assert record.key == KEYS[number % len(KEYS)]
         if self.last is None:
             assert 0 <= record.lost <= number

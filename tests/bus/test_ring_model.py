@@ -153,7 +153,7 @@ class RingModel(RuleBasedStateMachine):
         for _ in range(count):
             expected = self.next_of(reader)
             record = reader.ring.read()
-            assert (record and (record.envelope, record.key, record.lost)) == expected
+            assert (record and (record.data, record.key, record.lost)) == expected
             if record is None:
                 break
 

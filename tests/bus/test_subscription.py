@@ -106,7 +106,7 @@ def test_frames_of_init_data_that_was_replaced_are_dropped_and_counted(
     assert subscription.poll() == Started(publisher.metadata)
     record = subscription.poll()
     assert isinstance(record, Record)
-    assert (decode(record.envelope).payload, record.lost) == (b"4", 2)
+    assert (decode(record.data).payload, record.lost) == (b"4", 2)
     assert subscription.lost == 2
 
 

@@ -64,7 +64,7 @@ def test_frames_of_a_publisher_that_was_never_met_are_dropped_and_counted(
     assert isinstance(started, Started)
     assert started.metadata.init == b"c"
     assert isinstance(record, Record)
-    assert (decode(record.envelope).payload, record.lost) == (b"2", 3)
+    assert (decode(record.data).payload, record.lost) == (b"2", 3)
     assert subscription.lost == 3
 
 

@@ -13,6 +13,7 @@ from bus.ring import Record
 from bus.stream import Metadata
 from bus.subscription import Ended, Started
 from workers.engines.interface import Channel, Group
+from workers.messages import header
 from workers.settings import ViewerSettings
 from workers.table import Column
 from workers.viewer import ViewerPosition
@@ -36,6 +37,7 @@ class FakeRow:
 
     def __init__(self) -> None:
         self.counts: Counter[Column] = Counter()
+        self.words = self.counts
 
     def __getitem__(self, column: Column) -> int:
         return self.counts[column]
@@ -163,6 +165,7 @@ class FakeSubscription:
         self.attached = True
         self.keys_wanted = 0
         self.clock_offset_us = 0
+        self.corrupt = 0
         self.dead = False
 
     def try_attach(self) -> bool:
@@ -268,7 +271,7 @@ class Stage:
         envelope = encode(self.seq, 0, 0, (KEY if key else 0) | flags, payload)
         self.seq += 1
         version = 2 if flags & INIT_CHANGED else 1
-        return Record(envelope, key, version, lost)
+        return Record(header(len(envelope)) + envelope, key, version, lost)
 
     def end(self, reason: Ended = Ended.CLOSED) -> None:
         """The publisher ends."""

@@ -152,6 +152,17 @@ class TestLoss:
         assert stage.row.counts[Column.LAPPED_RECORDS] == 3
         assert stage.row.counts[Column.SKIPPED_WORKER] == 3
 
+    def test_damage_is_not_counted_as_lapping(self, make_stage: MakeStage) -> None:
+        stage = make_stage()
+        stage.view()
+        stage.start()
+        stage.frame(key=True)
+        for corrupt in (1, 3):
+            stage.subscription.corrupt = corrupt
+            stage.frame(key=True, lost=3)
+        assert stage.row.counts[Column.CORRUPT_RECORDS] == 3
+        assert stage.row.counts[Column.LAPPED_RECORDS] == 3
+
     def test_who_is_behind_does_not_run_into_the_gap(self, make_stage: MakeStage) -> None:
         stage = make_stage(slow=True)
         viewer = stage.view()

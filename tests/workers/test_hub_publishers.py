@@ -194,8 +194,9 @@ def test_one_ring_is_enough_when_a_dead_publishers_segment_was_replaced(
         monkeypatch.delattr(subscription, "poll")
 
     def attach() -> bool:
-        subscription.attached = True
-        subscription.events.append(Started(Metadata("vp8", epoch=2)))
+        if not subscription.attached:
+            subscription.attached = True
+            subscription.events.append(Started(Metadata("vp8", epoch=2)))
         return True
 
     monkeypatch.setattr(subscription, "poll", leave)

@@ -173,11 +173,13 @@ _bytes_address = ctypes.pythonapi.PyBytes_AsString
 _bytes_address.restype = ctypes.c_void_p
 _bytes_address.argtypes = [ctypes.py_object]
 
+_BYTES_START: Final[int] = _bytes_address(b"") - id(b"")
+"""In CPython an object's identity is its address, and its bytes are a part of it."""
+
 
 def address_of(data: bytes) -> int:
     """Where the bytes of ``data`` are in memory, as long as somebody refers to it."""
-    address: int = _bytes_address(data)
-    return address
+    return id(data) + _BYTES_START
 
 
 def setup(entries: int, params: Params) -> int:
@@ -195,7 +197,10 @@ def enter(ring: int, submit: int, wait: int, flags: int) -> int:
     Raises:
         OSError: the kernel's refusal; it took none.
     """
-    return _call(_SYS_ENTER, ring, submit, wait, flags)
+    taken: int = _syscall(_SYS_ENTER, ring, submit, wait, flags, 0, 0)
+    if taken < 0:
+        raise _refusal()
+    return taken
 
 
 def make_event() -> int:
@@ -218,6 +223,10 @@ def register_eventfd(ring: int, event: int) -> None:
 def _call(number: int, first: int, second: int, third: int, fourth: int) -> int:
     result: int = _syscall(number, first, second, third, fourth, 0, 0)
     if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+        raise _refusal()
     return result
+
+
+def _refusal() -> OSError:
+    error = ctypes.get_errno()
+    return OSError(error, os.strerror(error))

@@ -132,7 +132,8 @@ class UringEngine:
                 others.append(completion)
             else:
                 channel.stopped(data, result)
-        self._put_aside(others)
+        if others:
+            self._put_aside(others)
         for channel in not_accepted:
             channel.stopped(data, -errno.EAGAIN)
 

@@ -105,7 +105,12 @@ class Ring:
             self._write(tail & self._sq_mask, entries, taken, count)
             words[self._sq_tail] = (tail + count) & 0xFFFF_FFFF
             words[self._cq_flags] = 0 if wake else abi.EVENTFD_DISABLED
-            accepted = self._enter(count)
+            try:
+                accepted = abi.enter(self._fd, count, 0, 0)
+            except OSError as exc:
+                if exc.errno not in _NO_ROOM:
+                    raise
+                accepted = 0
             taken += accepted
             if accepted < count:
                 # What is left must not be sent by a later call, when its bytes may be gone.
@@ -126,14 +131,6 @@ class Ring:
         else:
             queue[at:] = entries[begin : begin + room]
             queue[: end - begin - room] = entries[begin + room : end]
-
-    def _enter(self, count: int) -> int:
-        try:
-            return abi.enter(self._fd, count, 0, 0)
-        except OSError as exc:
-            if exc.errno in _NO_ROOM:
-                return 0
-            raise
 
     def _wake_for_deferred(self) -> None:
         """See that deferred work which nobody was told of is not forgotten."""
