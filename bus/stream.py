@@ -199,7 +199,7 @@ class StreamSegment:
         return int(self._words[Word.METADATA_VERSION])
 
     def is_news(self, position: int, metadata_version: int) -> bool:
-        """Whether there is more than a reader knows who has come so far."""
+        """Whether a reader who has come so far would find a record, new metadata or the end."""
         words = self._words
         return bool(
             words[Word.TAIL] != position

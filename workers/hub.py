@@ -370,7 +370,8 @@ class Hub:
         corrupt = self._subscription.corrupt - self._corrupt
         self._corrupt += corrupt
         self._row.add(Column.CORRUPT_RECORDS, corrupt)
-        self._row.add(Column.LAPPED_RECORDS, record.lost - corrupt)
+        # What is damaged before a reader knows any record's number is not missed by it.
+        self._row.add(Column.LAPPED_RECORDS, max(0, record.lost - corrupt))
         if not record.key:
             # Who is still before the gap, or joins there, would run into it.
             for viewer in self.viewers:

@@ -157,10 +157,10 @@ class TestLoss:
         stage.view()
         stage.start()
         stage.frame(key=True)
-        for corrupt in (1, 3):
+        for corrupt in (1, 3, 7):
             stage.subscription.corrupt = corrupt
             stage.frame(key=True, lost=3)
-        assert stage.row.counts[Column.CORRUPT_RECORDS] == 3
+        assert stage.row.counts[Column.CORRUPT_RECORDS] == 7
         assert stage.row.counts[Column.LAPPED_RECORDS] == 3
 
     def test_who_is_behind_does_not_run_into_the_gap(self, make_stage: MakeStage) -> None:
