@@ -83,8 +83,10 @@ class _Limits(ctypes.Structure):
 
 
 _Handler = ctypes.WINFUNCTYPE(wintypes.BOOL, wintypes.DWORD)
+_ending: Final = threading.Event()
+"""Set once a handler waits for the end of the process."""
 _kept: Final[list[object]] = []
-"""Handlers for as long as the process lives, once one of them waits for its end."""
+"""Handlers that must not be freed any more."""
 
 _dll = ctypes.WinDLL("kernel32", use_last_error=True)
 _dll.SetConsoleCtrlHandler.argtypes = (ctypes.c_void_p, wintypes.BOOL)
@@ -132,13 +134,8 @@ def caught_signals(writer: socket.socket) -> Iterator[None]:
                 writer.send(bytes([number]))
         return number is not None
 
-    # The handler that was added last is asked first.
-    handler = _Handler(handle)
-    _dll.SetConsoleCtrlHandler(handler, True)
-    try:
+    with _console_handler(handle):
         yield
-    finally:
-        _take_away(handler)
 
 
 @contextlib.contextmanager
@@ -152,26 +149,32 @@ def at_session_end(ended: Callable[[], object]) -> Iterator[None]:
     def handle(event: int) -> bool:
         if event not in _SESSION_ENDS:
             return False
-        _kept.append(handler)
+        _ending.set()
         ended()
         # The process is ended when this returns: leave it the time to stop in order.
         threading.Event().wait(_LAST_WORDS)
         return True
 
+    with _console_handler(handle):
+        yield
+
+
+@contextlib.contextmanager
+def _console_handler(handle: Callable[[int], bool]) -> Iterator[None]:
+    """Let ``handle`` say of each event, in another thread, whether it has acted on it.
+
+    Who was added last is asked first.
+    """
     handler = _Handler(handle)
     _dll.SetConsoleCtrlHandler(handler, True)
     try:
         yield
     finally:
-        _take_away(handler)
-
-
-def _take_away(handler: object) -> None:
-    if _kept:
-        # While one of them runs, the system would let this wait; nor may any be freed.
-        _kept.append(handler)
-    else:
-        _dll.SetConsoleCtrlHandler(handler, False)
+        if _ending.is_set():
+            # While one of them runs, the system would let this wait; nor may any be freed.
+            _kept.append(handler)
+        else:
+            _dll.SetConsoleCtrlHandler(handler, False)
 
 
 def _reload_event(instance: str) -> str:
