@@ -24,10 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 _LEFT_OUT: Final = (
-    "relay_cluster_frames_dropped",
     "relay_cluster_frames_lost",
-    "relay_cluster_lags",
-    "relay_ring_lapped_records",
     "relay_skips",
 )
 
@@ -39,7 +36,7 @@ class Pair(NamedTuple):
     there: WindowsRelay
 
     def left_out(self) -> float:
-        """What they say that they left out, as they do on a machine that is too busy."""
+        """Frames that they say they left out, as they do on a machine that is too busy."""
         numbers = [number for relay in self for number in relay.metrics().items()]
         return sum(value for name, value in numbers if name.startswith(_LEFT_OUT))
 
@@ -76,7 +73,7 @@ def test_streams_cross_both_ways(pair: Pair, cluster: Cluster, publish: StartPub
         viewers = [*pair.watchers("ours"), *pair.watchers("theirs")]
         async with watching(*viewers):
             await until(lambda: all(each.checker.frames > 30 for each in viewers), "frames")
-        assert not any(each.checker.lost for each in viewers) or pair.left_out()
+        assert sum(each.checker.lost for each in viewers) <= pair.left_out()
 
     run(watch())
     second = publish("ws", "ours", url=f"ws://127.0.0.1:{there.port}", live=False)
