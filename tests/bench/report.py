@@ -84,7 +84,7 @@ def _cell(found: Medians, multiples: dict[Key, dict[str, float]], key: Key) -> s
 
 
 def plot(rows: list[dict[str, Any]], file: Path, workers: int) -> None:
-    """Bars of CPU per delivered frame as multiples of the floor's."""
+    """Bars of CPU per delivered frame as multiples of the floor's, if there are any."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -92,6 +92,8 @@ def plot(rows: list[dict[str, Any]], file: Path, workers: int) -> None:
 
     multiples = _multiples(rows, medians(rows))
     scenarios = [s for s in FAN_OUTS if any(key[1:] == (workers, s) for key in multiples)]
+    if not scenarios:
+        return
     names = sorted(
         {key[0] for key in multiples if key[1] == workers},
         key=lambda name: -multiples.get((name, workers, scenarios[0]), {}).get(COSTS[0], 0),
