@@ -42,8 +42,7 @@ _LOOK_INTERVAL: Final = 1.0
 _SILENCE: Final = 1.0
 """Seconds without a record after which the publisher's lock is looked at."""
 
-# What is counted with every frame, as plain numbers: looking up an enumeration's member costs
-# more than counting.
+# What is counted with every frame; to look up a member of an enumeration costs more than counting.
 _FRAMES_IN: Final = int(Column.FRAMES_IN)
 _BYTES_IN: Final = int(Column.BYTES_IN)
 _FRAMES_SENT: Final = int(Column.FRAMES_SENT)

@@ -19,20 +19,18 @@ class RowHistogram:
         total: sum of all values in microseconds.
     """
 
-    __slots__ = ("_first", "_total", "bounds", "columns", "total")
+    __slots__ = ("bounds", "columns", "total")
 
     def __init__(self, bounds: tuple[float, ...], total: Column, first: Column) -> None:
         self.bounds = bounds
         self.total = total
         self.columns = tuple(Column(first + index) for index in range(len(bounds) + 1))
-        # Plain numbers: a member of an enumeration is slower to count by.
-        self._total, self._first = int(total), int(first)
 
     def add(self, row: WorkerRow, seconds: float, count: int = 1) -> None:
         """Count a value that ``count`` peers had; only the row's writer may."""
         words = row.words
-        words[self._total] += int(seconds * 1e6) * count
-        words[self._first + bisect_left(self.bounds, seconds)] += count
+        words[self.total] += int(seconds * 1e6) * count
+        words[self.columns[bisect_left(self.bounds, seconds)]] += count
 
 
 PAINT_LATENCY: Final = RowHistogram(

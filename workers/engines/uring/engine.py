@@ -132,8 +132,7 @@ class UringEngine:
                 others.append(completion)
             else:
                 channel.stopped(data, result)
-        if others:
-            self._put_aside(others)
+        self._put_aside(others)
         for channel in not_accepted:
             channel.stopped(data, -errno.EAGAIN)
 
