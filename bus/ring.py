@@ -162,12 +162,14 @@ class Record(NamedTuple):
         metadata_version: low 32 bits of the version of the metadata it belongs to.
         lost: records between the previous one returned (or where the reader began) and this
             one that this reader will never see.
+        position: where it lies, in bytes since the ring began.
     """
 
     data: bytes
     key: bool
     metadata_version: int
     lost: int
+    position: int
 
 
 class RingReader:
@@ -287,15 +289,10 @@ class RingReader:
             at, length_kind, number, crc_version = self._ring_words[index : index + 4]
             length = length_kind & _LOW_32
             kind = length_kind >> _KIND_SHIFT & 0xFF
-            offset = (position & self._mask) + RECORD_HEADER
             plausible = at == position and (
                 kind == RecordKind.PADDING or (kind == RecordKind.FRAME and length <= self._limit)
             )
-            head = data = b""
-            if plausible and kind == RecordKind.FRAME:
-                if self._prefix is not None:
-                    head = self._prefix(length)
-                data = b"".join((head, self._ring[offset : offset + length]))
+            data = self._copy(position, length) if plausible and kind == RecordKind.FRAME else b""
             # SYNC POINT: every byte copied before TAIL_INTENT is asked.
             full_fence()
             if not self._intact(position):
@@ -308,7 +305,7 @@ class RingReader:
             self._position = position + align(RECORD_HEADER + length)
             if kind == RecordKind.PADDING:
                 continue
-            checked = memoryview(data)[len(head) :]
+            checked = memoryview(data)[len(data) - length :]
             if crc32(checked, position & _LOW_32) != crc_version & _LOW_32:
                 # Not counted into _next: the gap shows as a lost record.
                 self.corrupt += 1
@@ -316,7 +313,32 @@ class RingReader:
             lost = 0 if self._next is None else number - self._next
             self._next = number + 1
             self.lost += lost
-            return Record(data, bool(length_kind >> _KEY_SHIFT & 1), crc_version >> 32, lost)
+            key = bool(length_kind >> _KEY_SHIFT & 1)
+            return Record(data, key, crc_version >> 32, lost, position)
+
+    def again(self, position: int) -> bytes | None:
+        """The data of a record that `read` returned before; None once it is overwritten.
+
+        Args:
+            position: the record's.
+        """
+        full_fence()
+        index = (position & self._mask) >> 3
+        at, length_kind = self._ring_words[index : index + 2]
+        # SYNC POINT: the header before TAIL_INTENT: its length is that which was checked.
+        full_fence()
+        if at != position or not self._intact(position):
+            return None
+        data = self._copy(position, length_kind & _LOW_32)
+        # SYNC POINT: every byte copied before TAIL_INTENT is asked.
+        full_fence()
+        return data if self._intact(position) else None
+
+    def _copy(self, position: int, length: int) -> bytes:
+        """A frame's bytes, whatever they are by now, behind their prefix."""
+        offset = (position & self._mask) + RECORD_HEADER
+        frame = self._ring[offset : offset + length]
+        return bytes(frame) if self._prefix is None else b"".join((self._prefix(length), frame))
 
     def _jump(self) -> None:
         """Go to the newest key frame if it lies ahead and is intact, else to the newest record."""

@@ -194,6 +194,14 @@ class Subscription:
             return None
         return Ended.REPLACED if replaced else Ended.CLOSED
 
+    def again(self, position: int) -> bytes | None:
+        """The data of an earlier record of the publisher of now; None once it is overwritten.
+
+        Args:
+            position: the record's.
+        """
+        return None if self._reader is None else self._reader.again(position)
+
     def _news(self, segment: StreamSegment) -> Started | None:
         if segment.metadata_version == self._metadata_version:
             return None

@@ -41,6 +41,8 @@ _LOOK_INTERVAL: Final = 1.0
 """Seconds between two looks at how far viewers are behind, for people to read."""
 _SILENCE: Final = 1.0
 """Seconds without a record after which the publisher's lock is looked at."""
+_MORE_TO_COME: Final = 10.0
+"""Seconds for which frames stay here after somebody began with earlier ones: others will, too."""
 
 # What is counted with every frame; to look up a member of an enumeration costs more than counting.
 _FRAMES_IN: Final = int(Column.FRAMES_IN)
@@ -77,6 +79,8 @@ class Hub:
         "_call_soon",
         "_corrupt",
         "_ending",
+        "_hidden",
+        "_keep_until",
         "_last_key_request",
         "_last_record",
         "_live",
@@ -115,6 +119,10 @@ class Hub:
         self._players, self._raw = engine.group(), engine.group()
         # Who still has frames due before the message that the stream has ended.
         self._ending: dict[HubViewer, bytes] = {}
+        # Who is to be sent nothing.
+        self._hidden: set[HubViewer] = set()
+        # Until when frames stay that everybody has been sent.
+        self._keep_until = 0.0
         self._settings = settings
         self._row = row
         self._call_soon = call_soon
@@ -159,7 +167,7 @@ class Hub:
         viewer.position.join(self.window, now, first=self._first())
         if not viewer.raw or self._live:
             head += self._introduction(viewer)
-        index = viewer.position.next_index(self.window, now, self._settings.max_lag)
+        index = self._next_index(viewer, now)
         if index is not None and viewer.channel.idle and self.window[index].size <= TOGETHER:
             self._send(viewer, index, head)
         elif head:
@@ -170,6 +178,7 @@ class Hub:
         """Stop serving a viewer."""
         self._leave_edge(viewer)
         self.viewers.discard(viewer)
+        self._hidden.discard(viewer)
         self._ending.pop(viewer, None)
         if viewer.position.skipped:
             self._count_skips(viewer)
@@ -194,11 +203,13 @@ class Hub:
         """Send the viewer nothing: its tab is hidden."""
         self._leave_edge(viewer)
         viewer.position.pause()
+        self._hidden.add(viewer)
         self._say_ended(viewer)
 
     def resume(self, viewer: HubViewer) -> None:
         """Send to the viewer again, from the newest key frame."""
         self._leave_edge(viewer)
+        self._hidden.discard(viewer)
         viewer.position.resume(self.window, time.monotonic(), first=self._first())
         self.advance(viewer)
 
@@ -220,14 +231,23 @@ class Hub:
         """The newest frame came while the one before it was in flight."""
         viewer.position.sent(self.window.edge - 2)
 
-    def _everybody_at_edge(self) -> bool:
-        return len(self._players) + len(self._raw) == len(self.viewers)
+    def _nobody_behind(self) -> bool:
+        """Whether all who are to be sent anything are at the live edge."""
+        return len(self._players) + len(self._raw) + len(self._hidden) == len(self.viewers)
+
+    def _next_index(self, viewer: HubViewer, now: float) -> int | None:
+        """Index of the frame to send a viewer now; its message is here, and all that follow."""
+        position, window = viewer.position, self.window
+        if position.needs_key and position.behind(window):
+            self._keep_until = now + _MORE_TO_COME
+            window.restore(self._subscription.again)
+        return position.next_index(window, now, self._settings.max_lag)
 
     def advance(self, viewer: HubViewer) -> None:
         """Send a viewer what is due until it is busy or at the live edge."""
         position, window, now = viewer.position, self.window, time.monotonic()
         while viewer.channel.idle:
-            index = position.next_index(window, now, self._settings.max_lag)
+            index = self._next_index(viewer, now)
             if index is None:
                 if position.needs_key:
                     self._want_key(now)
@@ -333,6 +353,8 @@ class Hub:
 
     def _ended(self, reason: str) -> None:
         self._live = False
+        # The ring may go away, and another come.
+        self.window.drop_released()
         message = messages.ended(self.stream, reason)
         for viewer in self.viewers:
             self._leave_edge(viewer)
@@ -353,13 +375,16 @@ class Hub:
         window = self.window
         if record.lost:
             self._lost(record)
-        frame = WindowFrame(record.data, record.key, now)
+        frame = WindowFrame(record.data, record.key, now, record.position)
         words = self._row.words
         words[_FRAMES_IN] += 1
         words[_BYTES_IN] += len(record.data)
         window.append(frame)
         self._broadcast(frame)
-        if record.key and not self._everybody_at_edge():
+        if self._nobody_behind():
+            if now >= self._keep_until:
+                window.release()
+        elif record.key:
             # Those who waited for it; who is busy goes on when idle.
             for viewer in list(self.viewers):
                 if viewer.position.needs_key:
@@ -416,7 +441,7 @@ class Hub:
             for viewer in self.viewers:
                 at_edge = viewer.channel in self._group_of(viewer)
                 viewer.entry.behind(0.0 if at_edge else viewer.position.lag(self.window, now))
-        if not self._live or self._everybody_at_edge():
+        if not self._live or self._nobody_behind():
             return
         if any(viewer.position.needs_key for viewer in self.viewers):
             self._want_key(now)

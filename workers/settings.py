@@ -73,7 +73,9 @@ class ViewerSettings:
         1.0, "seconds a viewer may be behind before it skips to a newer key frame", minimum=0.05
     )
     window: int = option(
-        16 * MIB, "bytes of recent frames that a worker keeps for each stream", minimum=64 * KIB
+        16 * MIB,
+        "bytes of a stream's recent frames that its viewers may still be sent",
+        minimum=64 * KIB,
     )
     progress_timeout: float = option(
         10.0,

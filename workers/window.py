@@ -4,11 +4,16 @@ A frame is read from the ring once and wrapped in its WebSocket header once; vie
 positions in this window. Its bytes are bounded: what falls out is gone, and a viewer that
 still wanted it skips. A frame that is being sent stays alive through the sends that refer
 to it, not through the window.
+
+While nobody is behind, the window keeps only where its frames lie in the ring, and so does
+without a second copy of what is there: many streams would push each other out of the
+processor's caches. Who starts with an earlier frame has them read again.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
@@ -26,23 +31,27 @@ class WindowFrame:
 
     Attributes:
         message: the whole WebSocket message for a player: a header (`workers.messages.header`),
-            and the frame as its publisher packed it.
+            and the frame as its publisher packed it. Empty while it is only in the ring.
+        size: bytes of the message.
         key: whether a decoder can start here.
         arrived: monotonic time in seconds at which this worker read it.
+        position: where it lies in the ring.
     """
 
-    __slots__ = ("_raw", "arrived", "key", "message")
+    __slots__ = ("_raw", "arrived", "key", "message", "position", "size")
 
-    def __init__(self, message: bytes, key: bool, arrived: float) -> None:
+    def __init__(self, message: bytes, key: bool, arrived: float, position: int) -> None:
         self.message = message
+        self.size = len(message)
         self.key = key
         self.arrived = arrived
+        self.position = position
         self._raw: bytes | None = None
 
-    @property
-    def size(self) -> int:
-        """Bytes of the message."""
-        return len(self.message)
+    def forget(self) -> None:
+        """Keep its place only."""
+        self.message = b""
+        self._raw = None
 
     @property
     def raw(self) -> bytes:
@@ -53,6 +62,10 @@ class WindowFrame:
         return self._raw
 
 
+ReadAgain = Callable[[int], bytes | None]
+_NO_RUN: Final[tuple[int, int, bool, bytes, int]] = (-1, -1, False, b"", -1)
+
+
 class FrameWindow:
     """Frames by index; indices only grow.
 
@@ -60,9 +73,20 @@ class FrameWindow:
         base: index of the oldest frame held.
         edge: index that the next frame will get.
         latest_key: index of the newest key frame held; None when there is none.
+        here: index of the oldest frame whose message is here and not only in the ring.
     """
 
-    __slots__ = ("_bytes", "_frames", "_limit", "_max_lag", "_run", "base", "edge", "latest_key")
+    __slots__ = (
+        "_bytes",
+        "_frames",
+        "_limit",
+        "_max_lag",
+        "_run",
+        "base",
+        "edge",
+        "here",
+        "latest_key",
+    )
 
     def __init__(self, limit: int, max_lag: float) -> None:
         """An empty window.
@@ -76,8 +100,8 @@ class FrameWindow:
         self._limit = limit
         self._max_lag = max_lag
         # The last run of several frames: its first, the edge then, raw or not, bytes, its end.
-        self._run: tuple[int, int, bool, bytes, int] = (-1, -1, False, b"", -1)
-        self.base = self.edge = 0
+        self._run = _NO_RUN
+        self.base = self.edge = self.here = 0
         self.latest_key: int | None = None
 
     def __getitem__(self, index: int) -> WindowFrame:
@@ -92,7 +116,7 @@ class FrameWindow:
         All who catch up at the same time are sent the same bytes object.
 
         Args:
-            start: index of a frame that is held.
+            start: index of a frame whose message is here.
             raw: bare payloads.
             alone: that frame only.
 
@@ -119,13 +143,13 @@ class FrameWindow:
 
     @property
     def bytes(self) -> int:
-        """Bytes of messages held."""
+        """Bytes of all messages, be they here or in the ring."""
         return self._bytes
 
     def append(self, frame: WindowFrame) -> None:
         """Add the newest frame and drop what nobody should still be sent."""
         self._frames.append(frame)
-        self._bytes += len(frame.message)
+        self._bytes += frame.size
         if frame.key:
             self.latest_key = self.edge
         self.edge += 1
@@ -138,15 +162,44 @@ class FrameWindow:
             self._drop()
 
     def _drop(self) -> None:
-        self._bytes -= len(self._frames.popleft().message)
+        self._bytes -= self._frames.popleft().size
         if self.latest_key == self.base:
             self.latest_key = None
         self.base += 1
+        self.here = max(self.here, self.base)
+
+    def release(self) -> None:
+        """Keep only the places of all frames: everybody has been sent them."""
+        for index in range(self.here, self.edge):
+            self[index].forget()
+        self.here = self.edge
+        self._run = _NO_RUN
+
+    def restore(self, read: ReadAgain) -> None:
+        """Have the frames from the newest key frame on here again, or drop what is lost of them.
+
+        Args:
+            read: gives the message at a place in the ring; None when it has been overwritten.
+        """
+        if self.latest_key is None:
+            return
+        for index in range(self.latest_key, self.here):
+            message = read(self[index].position)
+            if message is None:
+                self.drop_released()
+                return
+            self[index].message = message
+        self.here = min(self.here, self.latest_key)
+
+    def drop_released(self) -> None:
+        """Drop all frames that are only in the ring, which is or may be theirs no more."""
+        while self.base < self.here:
+            self._drop()
 
     def clear(self) -> None:
         """Forget all frames: nothing before this point may be sent any more."""
         self._frames.clear()
-        self._run = (-1, -1, False, b"", -1)
+        self._run = _NO_RUN
         self._bytes = 0
-        self.base = self.edge
+        self.base = self.here = self.edge
         self.latest_key = None

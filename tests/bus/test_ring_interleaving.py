@@ -72,6 +72,8 @@ class Reader:
         # None: it began somewhere in the middle.
         self.last: int | None = None
         self.seen: list[int] = []
+        # Numbers of records that may still be in the ring, by position.
+        self.places: dict[int, int] = {}
         # Records that may be missing uncounted: their writer died before it counted them.
         self.unborn: set[int] = set()
 
@@ -80,6 +82,7 @@ class Reader:
         twin = copy.copy(self)
         twin.ring = copy.copy(self.ring)
         twin.seen = self.seen[:]
+        twin.places = self.places.copy()
         return twin
 
     def read_one(self) -> bool:
@@ -97,11 +100,24 @@ class Reader:
             assert len(missed - self.unborn) <= record.lost <= len(missed)
         self.last = number
         self.seen.append(number)
+        self.places[record.position] = number
+        self.look_back()
         return True
+
+    def look_back(self) -> None:
+        """Read again the oldest record that can be, which is overwritten next."""
+        while self.places:
+            position = min(self.places)
+            data = self.ring.again(position)
+            if data is not None:
+                assert data == payload(self.places[position]), f"torn: {data.hex()}"
+                break
+            del self.places[position]
 
     def read_all(self) -> None:
         while self.read_one():
             pass
+        self.look_back()
         assert self.ring.corrupt == 0
 
 

@@ -7,7 +7,7 @@ it lost, where it lands when it was lapped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -41,6 +41,7 @@ class ModelReader:
     expected: int
     lost: int = 0
     lapped: int = 0
+    seen: dict[int, bytes] = field(default_factory=dict)
 
 
 class RingModel(RuleBasedStateMachine):
@@ -156,6 +157,7 @@ class RingModel(RuleBasedStateMachine):
             assert (record and (record.data, record.key, record.lost)) == expected
             if record is None:
                 break
+            reader.seen[record.position] = record.data
 
     @rule(reader=consumes(readers))
     def reader_dies(self, reader: ModelReader) -> None:
@@ -168,6 +170,13 @@ class RingModel(RuleBasedStateMachine):
             assert reader.ring.bytes_behind == self.tail - reader.place
             assert (reader.ring.lost, reader.ring.lapped) == (reader.lost, reader.lapped)
             assert reader.ring.corrupt == 0
+
+    @invariant()
+    def what_is_whole_can_be_read_again(self) -> None:
+        for reader in self.alive:
+            for position, payload in reader.seen.items():
+                expected = payload if self.whole(position) else None
+                assert reader.ring.again(position) == expected
 
 
 TestRingModel = RingModel.TestCase

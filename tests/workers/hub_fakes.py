@@ -158,10 +158,15 @@ class FakeEngine:
 
 
 class FakeSubscription:
-    """Yields what the test wrote."""
+    """Yields what the test wrote.
+
+    Attributes:
+        ring: what can be read once more, by its position.
+    """
 
     def __init__(self, *_: object) -> None:
         self.events: deque[Event] = deque()
+        self.ring: dict[int, bytes] = {}
         self.attached = True
         self.keys_wanted = 0
         self.clock_offset_us = 0
@@ -173,6 +178,9 @@ class FakeSubscription:
 
     def poll(self) -> Event | None:
         return self.events.popleft() if self.events else None
+
+    def again(self, position: int) -> bytes | None:
+        return self.ring.get(position)
 
     def sleep(self) -> bool:
         return not self.events
@@ -229,9 +237,12 @@ class Stage:
         engine: its engine.
     """
 
-    def __init__(self, monkeypatch: Any, *, slow: bool = False, max_lag: float = 1e9) -> None:
+    def __init__(
+        self, monkeypatch: Any, *, slow: bool = False, max_lag: float = 1e9, keep: float = 0.0
+    ) -> None:
         from workers import hub
 
+        monkeypatch.setattr(hub, "_MORE_TO_COME", keep)
         self.subscription = FakeSubscription()
         monkeypatch.setattr(hub, "Subscription", lambda *_: self.subscription)
         self.row = FakeRow()
@@ -271,7 +282,9 @@ class Stage:
         envelope = encode(self.seq, 0, 0, (KEY if key else 0) | flags, payload)
         self.seq += 1
         version = 2 if flags & INIT_CHANGED else 1
-        return Record(header(len(envelope)) + envelope, key, version, lost)
+        message = header(len(envelope)) + envelope
+        self.subscription.ring[self.seq] = message
+        return Record(message, key, version, lost, self.seq)
 
     def end(self, reason: Ended = Ended.CLOSED) -> None:
         """The publisher ends."""

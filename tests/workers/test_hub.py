@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.workers.conftest import MakeStage
-from tests.workers.hub_fakes import FakeChannel
+from tests.workers.hub_fakes import FakeChannel, Stage
 from workers.row_histogram import SEND_DELAY
 from workers.table import Column
 
@@ -59,6 +59,98 @@ class TestJoining:
         stage.frame(key=True)
         stage.hub.tick(1e9)
         assert stage.subscription.keys_wanted == 0
+
+
+class TestMemory:
+    """Frames that everybody has been sent are in the ring only."""
+
+    def held(self, stage: Stage) -> list[int]:
+        """Which frames the worker has a copy of."""
+        window = stage.hub.window
+        return [index for index in range(window.base, window.edge) if window[index].message]
+
+    def test_nothing_is_kept_while_nobody_is_behind(self, make_stage: MakeStage) -> None:
+        stage = make_stage()
+        players, hidden = [stage.view(), stage.view(raw=True)], stage.view()
+        stage.start()
+        stage.hub.pause(hidden)
+        stage.frame(key=True)
+        for _ in range(4):
+            stage.frame()
+            assert self.held(stage) == []
+        assert players[0].numbers == [0, 1, 2, 3, 4]
+        assert players[1].fake.received == [b"p%d" % number for number in range(5)]
+
+    def test_whoever_begins_earlier_has_it_read_again(self, make_stage: MakeStage) -> None:
+        stage = make_stage()
+        stage.view()
+        stage.start()
+        for key in (True, False, True, False):
+            stage.frame(key=key)
+        assert self.held(stage) == []
+        late, raw = stage.view(), stage.view(raw=True)
+        assert late.numbers == [2, 3]
+        assert raw.fake.received == [b"p2", b"p3"]
+        stage.frame()
+        assert late.numbers == [2, 3, 4]
+        assert self.held(stage) == []
+
+    def test_what_somebody_waits_for_is_kept(self, make_stage: MakeStage) -> None:
+        stage = make_stage(slow=True)
+        viewer = stage.view()
+        stage.start()
+        stage.frame(key=True)
+        stage.frame()
+        stage.subscription.ring.clear()
+        stage.frame()
+        assert self.held(stage) == [0, 1, 2]
+        for _ in range(3):
+            viewer.fake.complete()
+        assert viewer.numbers == [0, 1, 2]
+        stage.frame()
+        assert self.held(stage) == []
+
+    def test_it_is_kept_a_while_for_who_comes_next(self, make_stage: MakeStage) -> None:
+        stage = make_stage(keep=1e9)
+        stage.view()
+        stage.start()
+        stage.frame(key=True)
+        stage.view()
+        stage.frame()
+        stage.subscription.ring.clear()
+        assert stage.view().numbers == [0, 1]
+
+    def test_with_the_ring_overwritten_it_waits_for_a_key_frame(
+        self, make_stage: MakeStage
+    ) -> None:
+        stage = make_stage()
+        stage.view()
+        stage.start()
+        stage.frame(key=True)
+        stage.frame()
+        stage.subscription.ring.clear()
+        late = stage.view()
+        assert late.numbers == []
+        assert stage.subscription.keys_wanted == 1
+        stage.frame()
+        stage.frame(key=True)
+        assert late.numbers == [3]
+        # It was never due what came before.
+        assert stage.row.counts[Column.SKIPPED_NETWORK] == 0
+
+    def test_another_publisher_has_another_ring(self, make_stage: MakeStage) -> None:
+        stage = make_stage(slow=True)
+        viewer = stage.view()
+        stage.start()
+        stage.frame(key=True)
+        stage.hub.pause(viewer)
+        stage.frame()
+        # It has to wait until what is in flight is out.
+        stage.hub.resume(viewer)
+        stage.end()
+        stage.subscription.ring = dict.fromkeys(stage.subscription.ring, b"\x82\x05wrong")
+        viewer.fake.complete()
+        assert viewer.kinds == ["ended", "live", "hello", "frame", "ended"]
 
 
 class TestHidden:

@@ -22,6 +22,7 @@ WEIGHTS = {
     "init": 1,
     "end": 1,
     "publisher": 1,
+    "lap": 1,
 }
 ACTIONS = st.sampled_from([action for action, weight in WEIGHTS.items() for _ in range(weight)])
 RESUMED = "resumed"
@@ -82,6 +83,8 @@ def test_no_viewer_ever_gets_a_delta_frame_without_its_predecessor(
                     stage.hub.decoder_needs_key(viewer)
                 case "join":
                     viewers.append(stage.view())
+                case "lap":
+                    stage.subscription.ring.clear()
                 case "init":
                     stage.start(epoch, init=b"%d" % stage.seq)
                 case "end":

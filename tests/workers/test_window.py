@@ -16,7 +16,7 @@ def message(envelope: bytes) -> bytes:
 
 
 def frame(number: int, *, key: bool = False, at: float = 0.0, size: int = 10) -> WindowFrame:
-    return WindowFrame(message(encode(number, 0, 0, int(key), b"p" * size)), key, at)
+    return WindowFrame(message(encode(number, 0, 0, int(key), b"p" * size)), key, at, number)
 
 
 class TestWindowFrame:
@@ -25,7 +25,7 @@ class TestWindowFrame:
     @pytest.mark.parametrize("size", [0, 1, 255, 256, 65535, 65536])
     def test_raw_is_header_and_payload(self, size: int) -> None:
         envelope = encode(2**63, -(2**60), 2**62, 3, b"r" * size)
-        one = WindowFrame(message(envelope), True, 0.0)
+        one = WindowFrame(message(envelope), True, 0.0, 0)
         assert one.raw == header(size) + b"r" * size
 
     def test_raw_is_made_once(self) -> None:
@@ -90,7 +90,7 @@ class TestFrameWindow:
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.booleans(), st.integers(0, 900), st.floats(0, 3)),
-        st.just("clear"),
+        st.sampled_from(["clear", "release", "restore", "lapped", "drop_released"]),
     ),
     max_size=60,
 )
@@ -101,22 +101,40 @@ def test_bounds_hold_for_any_frames(steps: list[tuple[bool, int, float] | str]) 
     """Against a model that keeps everything."""
     window = FrameWindow(2000, 1.0)
     model: list[WindowFrame] = []
-    cleared = 0
+    messages: list[bytes] = []
+    base = here = 0
     now = 0.0
     for step in steps:
-        if isinstance(step, str):
-            window.clear()
-            cleared = len(model)
-        else:
-            key, size, passed = step
-            now += passed
-            model.append(frame(len(model), key=key, at=now, size=size))
-            window.append(model[-1])
+        before = window.latest_key
+        match step:
+            case "clear":
+                window.clear()
+                base = len(model)
+            case "release":
+                window.release()
+                here = len(model)
+            case "restore":
+                window.restore(messages.__getitem__)
+                here = min(here, len(model) if before is None else before)
+            case "lapped":
+                window.restore(lambda _: None)
+                base = here if before is not None and before < here else base
+            case "drop_released":
+                window.drop_released()
+                base = max(base, here)
+            case (key, size, passed):
+                now += passed
+                model.append(frame(len(model), key=key, at=now, size=size))
+                messages.append(model[-1].message)
+                window.append(model[-1])
         assert window.edge == len(model)
-        assert cleared <= window.base <= window.edge
+        assert base <= window.base <= window.here <= window.edge
+        assert window.here == max(here, window.base)
         held = model[window.base :]
         assert [window[index] for index in range(window.base, window.edge)] == held
-        assert window.bytes == sum(len(one.message) for one in held)
+        for index in range(window.base, window.edge):
+            assert window[index].message == (messages[index] if index >= window.here else b"")
+        assert window.bytes == sum(map(len, messages[window.base :]))
         assert window.bytes <= 2000 or len(held) == 1
         keys = [index for index in range(window.base, window.edge) if model[index].key]
         assert window.latest_key == (keys[-1] if keys else None)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UringGroup"]
 
-_FEW: Final = 4
+_FEW: Final = 12
 """Members up to which writing one by one is cheaper than the ring, with all that leads to it."""
 _ENTRIES: Final = 32
 """What a group has room for at first."""
