@@ -20,6 +20,7 @@ from bus.stream import Metadata
 from bus.subscription import Ended, Started, Subscription
 from workers import messages
 from workers.engines.interface import Channel, Engine, Group
+from workers.fanout import Fanout
 from workers.row_histogram import SEND_DELAY
 from workers.settings import ViewerSettings
 from workers.table import Column, WorkerRow
@@ -79,6 +80,7 @@ class Hub:
         "_call_soon",
         "_corrupt",
         "_ending",
+        "_fanout",
         "_hidden",
         "_keep_until",
         "_last_key_request",
@@ -107,6 +109,7 @@ class Hub:
         *,
         bell: Doorbell,
         engine: Engine,
+        fanout: Fanout,
         settings: ViewerSettings,
         row: WorkerRow,
         call_soon: Callable[[Callable[[], None]], object],
@@ -123,6 +126,7 @@ class Hub:
         self._hidden: set[HubViewer] = set()
         # Until when frames stay that everybody has been sent.
         self._keep_until = 0.0
+        self._fanout = fanout
         self._settings = settings
         self._row = row
         self._call_soon = call_soon
@@ -318,6 +322,8 @@ class Hub:
                     # A dead publisher's segment may have been left, and the next one is there.
                     if self._subscription.attached and self._subscription.sleep():
                         return
+            # What happens next may happen to those who are being sent what was there.
+            self._fanout.flush()
         if not self._scheduled:
             self._scheduled = True
             self._call_soon(self._continue)
@@ -373,6 +379,8 @@ class Hub:
         now = time.monotonic()
         self._last_record = now
         window = self.window
+        if now >= self._keep_until and self._nobody_behind():
+            window.release()
         if record.lost:
             self._lost(record)
         frame = WindowFrame(record.data, record.key, now, record.position)
@@ -381,10 +389,8 @@ class Hub:
         words[_BYTES_IN] += len(record.data)
         window.append(frame)
         self._broadcast(frame)
-        if self._nobody_behind():
-            if now >= self._keep_until:
-                window.release()
-        elif record.key:
+        if record.key and not self._nobody_behind():
+            self._fanout.flush()
             # Those who waited for it; who is busy goes on when idle.
             for viewer in list(self.viewers):
                 if viewer.position.needs_key:
@@ -410,16 +416,10 @@ class Hub:
 
     def _broadcast(self, frame: WindowFrame) -> None:
         """Send the newest frame to everybody who was waiting at the edge for it."""
-        self._send_together(self._players, frame.message, frame.arrived)
+        if self._players:
+            self._fanout.send(self._players, frame.message, frame.arrived)
         if self._raw:
-            self._send_together(self._raw, frame.raw, frame.arrived)
-
-    def _send_together(self, group: Group, data: bytes, arrived: float) -> None:
-        count = group.send(data)
-        words = self._row.words
-        words[_FRAMES_SENT] += count
-        words[_BYTES_SENT] += count * len(data)
-        SEND_DELAY.add(self._row, time.monotonic() - arrived, count)
+            self._fanout.send(self._raw, frame.raw, frame.arrived)
 
     # Time.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from websockets.frames import CloseCode
@@ -15,6 +15,7 @@ from bus.doorbell import Doorbell
 from bus.layout import TOKENS
 from workers.engines.interface import Engine
 from workers.errors import PeerError
+from workers.fanout import Fanout
 from workers.hub import Hub, HubViewer
 from workers.ports import Action
 from workers.settings import Limits, ViewerSettings
@@ -76,6 +77,7 @@ class StreamServices:
         self._viewer_table = ViewerTable(instance, os.getpid(), limits.max_viewers)
         self._bell = bell
         self._engine = engine
+        self._fanout = Fanout(engine, row)
         self._loop = asyncio.get_running_loop()
         self._hubs: dict[str, Hub] = {}
         # What a ring with a token asks for.
@@ -129,6 +131,7 @@ class StreamServices:
             token,
             bell=self._bell,
             engine=self._engine,
+            fanout=self._fanout,
             settings=self.settings,
             row=self.row,
             call_soon=self._loop.call_soon,
@@ -169,16 +172,23 @@ class StreamServices:
         """Let the doorbell mean something that is no stream."""
         self._actions[token] = action
 
-    def rung(self, tokens: set[int]) -> None:
+    def rung(self, tokens: Iterable[int]) -> None:
         """The doorbell rang with these tokens."""
-        for token in tokens:
-            action = self._actions.get(token)
-            if action is not None:
-                action()
+        self._fanout.gather()
+        try:
+            for token in tokens:
+                action = self._actions.get(token)
+                if action is not None:
+                    action()
+        finally:
+            self._fanout.finish()
 
     def _look_for_streams(self) -> None:
+        # Some may have been looked at just now, and will be once more.
+        self._fanout.flush()
         for hub in list(self._hubs.values()):
             hub.pump()
+        self._fanout.flush()
 
     def tick(self) -> None:
         """Called a few times a second."""

@@ -40,6 +40,23 @@ def test_life_of_a_stream(subscription: Subscription, publish: Publish) -> None:
     assert (subscription.lost, subscription.corrupt) == (0, 0)
 
 
+def test_a_record_can_be_read_again_while_its_publisher_is_there(
+    subscription: Subscription, publish: Publish
+) -> None:
+    assert subscription.again(0) is None
+    publisher = publish()
+    subscription.try_attach()
+    publisher.write(b"1", key=True)
+    assert isinstance(subscription.poll(), Started)
+    record = subscription.poll()
+    assert isinstance(record, Record)
+    publisher.write(b"2")
+    assert subscription.again(record.position) == record.data
+    publisher.close()
+    events(subscription)
+    assert subscription.again(record.position) is None
+
+
 def test_started_is_told_before_the_first_frame(
     subscription: Subscription, publish: Publish
 ) -> None:

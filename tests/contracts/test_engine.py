@@ -211,6 +211,10 @@ class Bench:
             group.add(peer.channel)
         return group
 
+    def send(self, group: Group, data: bytes) -> int:
+        """Send a group a frame; to how many."""
+        return self.engine.broadcast([(group, data)])[0]
+
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.errors.append(context))
@@ -302,7 +306,7 @@ class TestDelivery:
             group = bench.group(peers)
             for number in range(5):
                 data = noise(20_000, number)
-                assert group.send(data) == 40
+                assert bench.send(group, data) == 40
                 await asyncio.gather(*(peer.settled() for peer in peers))
                 assert all(peer.channel.idle for peer in peers)
                 for peer in peers:
@@ -370,11 +374,11 @@ class TestBusy:
             roomy = [await bench.connect(tcp=tcp, buffer=1 << 20) for _ in range(20)]
             tight = [await bench.connect(tcp=tcp, buffer=4096) for _ in range(20)]
             group = bench.group(peer for pair in zip(roomy, tight, strict=True) for peer in pair)
-            assert group.send(noise(60_000)) == len(roomy) + len(tight)
+            assert bench.send(group, noise(60_000)) == len(roomy) + len(tight)
             assert all(peer.channel.idle for peer in roomy)
             assert not any(peer.channel.idle for peer in tight)
             # The next frame passes by who still has the last one to take.
-            assert group.send(b"next") == len(group) == len(roomy)
+            assert bench.send(group, b"next") == len(group) == len(roomy)
             assert [peer.behind for peer in roomy + tight] == [0] * len(roomy) + [1] * len(tight)
             for peer in tight:
                 await asyncio.gather(peer.read(60_000), peer.idle())
@@ -383,6 +387,46 @@ class TestBusy:
                 assert (await peer.read(60_004)).endswith(b"next")
             # Of members' completions nobody is told.
             assert [peer.idles for peer in roomy + tight] == [0] * len(roomy) + [1] * len(tight)
+
+        run(scenario)
+
+    def test_several_groups_at_once(self, run: Run, tcp: bool) -> None:
+        async def scenario(bench: Bench) -> None:
+            peers = [
+                [
+                    await bench.connect(tcp=tcp, buffer=4096 if number % 3 == 1 else 1 << 20)
+                    for number in range(members)
+                ]
+                for members in (1, 5, 20)
+            ]
+            groups = [bench.group(members) for members in peers]
+            frames = [noise(60_000 + number, number) for number in range(3)]
+            sent = bench.engine.broadcast(list(zip(groups, frames, strict=True)))
+            assert sent == [1, 5, 20]
+            # Whoever has room has the next one right behind it.
+            idle = [[peer.channel.idle for peer in members] for members in peers]
+            assert [sum(members) for members in idle] == [1, 3, 13]
+            following = [b"1", b"22", b"333"]
+            sent = bench.engine.broadcast(list(zip(groups, following, strict=True)))
+            assert sent == [1, 3, 13]
+            for number, members in enumerate(peers):
+                for peer, had_room in zip(members, idle[number], strict=True):
+                    expected = frames[number] + following[number] * had_room
+                    assert await peer.read(len(expected)) == expected
+                    assert peer.behind == (not had_room)
+
+        run(scenario)
+
+    def test_a_broadcast_to_nobody(self, run: Run, tcp: bool) -> None:
+        async def scenario(bench: Bench) -> None:
+            empty = bench.engine.group()
+            peer = await bench.connect(tcp=tcp)
+            assert bench.engine.broadcast([]) == []
+            assert bench.send(empty, b"none") == 0
+            group = bench.group([peer])
+            assert bench.engine.broadcast([(empty, b"none"), (group, b"one")]) == [0, 1]
+            assert await peer.read(3) == b"one"
+            await peer.nothing_more()
 
         run(scenario)
 
@@ -477,7 +521,7 @@ class TestControl:
             for number in range(50):
                 peer.channel.control(b"[c%02d]" % number)
                 await peer.settled()
-                assert group.send(b"<f%02d>" % number) == 1
+                assert bench.send(group, b"<f%02d>" % number) == 1
                 await peer.settled()
             expected = b"".join(b"[c%02d]<f%02d>" % (number, number) for number in range(50))
             assert await peer.read(len(expected)) == expected
@@ -552,7 +596,7 @@ class TestRelease:
             group = bench.group(peers)
             for number in range(20):
                 data = noise(10_000, number)
-                group.send(data)
+                bench.send(group, data)
                 for peer in others:
                     assert await peer.read(len(data)) == data
             for peer in doomed:
@@ -569,7 +613,7 @@ class TestBuffers:
             peers = [await bench.connect() for _ in range(4)]
             data = noise(HUGE)
             digest = hashlib.sha256(data).digest()
-            bench.group(peers).send(data)
+            bench.send(bench.group(peers), data)
             del data
             gc.collect()
             # Memory that was freed by mistake is taken again at once.
@@ -589,7 +633,7 @@ class TestBuffers:
             references = sys.getrefcount(data)
             tracemalloc.start()
             try:
-                bench.group(peers).send(data)
+                bench.send(bench.group(peers), data)
                 grown, _ = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()

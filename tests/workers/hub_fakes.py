@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
@@ -13,6 +13,7 @@ from bus.ring import Record
 from bus.stream import Metadata
 from bus.subscription import Ended, Started
 from workers.engines.interface import Channel, Group
+from workers.fanout import Fanout
 from workers.messages import header
 from workers.settings import ViewerSettings
 from workers.table import Column
@@ -154,7 +155,16 @@ class FakeEngine:
     def group(self) -> Group:
         return FakeGroup()
 
+    def broadcast(self, frames: Sequence[tuple[Group, bytes]]) -> list[int]:
+        assert len({group for group, _ in frames}) == len(frames)
+        return [_group(group).send(data) for group, data in frames]
+
     def close(self) -> None: ...
+
+
+def _group(group: Group) -> FakeGroup:
+    assert isinstance(group, FakeGroup)
+    return group
 
 
 class FakeSubscription:
@@ -247,6 +257,7 @@ class Stage:
         monkeypatch.setattr(hub, "Subscription", lambda *_: self.subscription)
         self.row = FakeRow()
         self.engine = FakeEngine(slow=slow)
+        self.fanout = Fanout(self.engine, self.row)  # type: ignore[arg-type]
         self.later: deque[Callable[[], None]] = deque()
         self.seq = 0
         self.hub = hub.Hub(
@@ -255,6 +266,7 @@ class Stage:
             1,
             bell=None,  # type: ignore[arg-type]
             engine=self.engine,
+            fanout=self.fanout,
             settings=ViewerSettings(max_lag=max_lag),
             row=self.row,  # type: ignore[arg-type]
             call_soon=self.later.append,
@@ -293,6 +305,8 @@ class Stage:
     def happen(self, *events: Event) -> None:
         """Events reach the hub, and it is rung."""
         self.subscription.events.extend(events)
+        self.fanout.gather()
         self.hub.pump()
+        self.fanout.finish()
         while self.later:
             self.later.popleft()()

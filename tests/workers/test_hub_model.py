@@ -66,6 +66,9 @@ def test_no_viewer_ever_gets_a_delta_frame_without_its_predecessor(
             match action:
                 case "key" | "delta" | "lost delta" | "lost key" | "init" if not live:
                     pass
+                case "key" | "delta" if which == 0:
+                    # Comes together with what happens next.
+                    stage.subscription.events.append(stage.record(key=action == "key"))
                 case "key" | "delta":
                     stage.frame(key=action == "key")
                 case "lost delta" | "lost key":
@@ -96,6 +99,7 @@ def test_no_viewer_ever_gets_a_delta_frame_without_its_predecessor(
             for watching, frames in hidden.items():
                 assert len(watching.frames) == frames, "a frame for a hidden viewer"
         # Whoever is not hidden goes on with the next key frame, once it is there.
+        stage.happen()
         for viewer in viewers:
             while not viewer.channel.idle:
                 viewer.fake.complete()

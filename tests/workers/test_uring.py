@@ -119,7 +119,7 @@ def test_short_and_eagain(faults: list[int], together: int) -> None:
         peers = [await bench.connect(buffer=4096) for _ in range(together)]
         ring.faults = list(faults)
         data = noise(SIZE)
-        bench.group(peers).send(data)
+        bench.send(bench.group(peers), data)
         for peer in peers:
             peer.channel.control(b"[then]")
         for peer in peers:
@@ -136,10 +136,36 @@ def test_what_the_kernel_did_not_accept_is_sent_later() -> None:
         group = bench.group(peers)
         ring.full = 1
         data = noise(1000)
-        assert group.send(data) == 40
+        assert bench.send(group, data) == 40
         for peer in peers:
             assert await peer.read(1000) == data
             await peer.nothing_more()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("members", [(40,), (15, 1, 24), (3, 30, 7)])
+def test_groups_at_once_are_each_sent_what_the_kernel_left(members: tuple[int, ...]) -> None:
+    """Some short, some refused, one broken, half of all not accepted: each goes on with its own."""
+
+    async def scenario(bench: Bench, ring: FaultyRing) -> None:
+        peers = [[await bench.connect() for _ in range(count)] for count in members]
+        groups = [bench.group(each) for each in peers]
+        frames = [noise(SIZE + number, number) for number in range(len(groups))]
+        ring.full = 1
+        ring.faults = [7, -errno.EAGAIN, -errno.EPIPE, 1000] + [SIZE // 2] * 12
+        sent = bench.engine.broadcast(list(zip(groups, frames, strict=True)))
+        assert sent == list(members)
+        everybody = [
+            (peer, frame) for each, frame in zip(peers, frames, strict=True) for peer in each
+        ]
+        for place, (peer, frame) in enumerate(everybody):
+            if place == 2:
+                await peer.lost.wait()
+            else:
+                assert await peer.read(len(frame)) == frame
+                assert not peer.failures
+        assert not ring.faults
 
     run(scenario)
 
@@ -149,7 +175,7 @@ def test_a_broken_connection_is_reported_once_and_harms_nobody() -> None:
         peers = [await bench.connect() for _ in range(40)]
         ring.faults = [-errno.EPIPE]
         data = noise(1000)
-        bench.group(peers).send(data)
+        bench.send(bench.group(peers), data)
         await peers[0].lost.wait()
         assert [type(error) for error in peers[0].failures] == [BrokenPipeError]
         for peer in peers[1:]:
@@ -171,7 +197,7 @@ def test_a_reset_connection_harms_nobody(together: int) -> None:
         broken.far.close()
         for number in range(3):
             data = noise(1000, number)
-            group.send(data)
+            bench.send(group, data)
             for peer in peers:
                 assert await peer.read(1000) == data
         (error,) = broken.failures
@@ -197,13 +223,13 @@ def test_slow_client_deadline() -> None:
         group = bench.group(peers)
         data = noise(HUGE)
         references = sys.getrefcount(data)
-        group.send(data)
+        bench.send(group, data)
         await asyncio.gather(*(peer.read(HUGE) for peer in others))
         await until(lambda: all(peer.channel.idle for peer in others))
         progress = slow.channel.progress()
         for number in range(10):
             frame = noise(1000, number)
-            assert group.send(frame) == len(others)
+            assert bench.send(group, frame) == len(others)
             for peer in others:
                 assert await peer.read(1000) == frame
         assert slow.behind == 1
@@ -213,7 +239,7 @@ def test_slow_client_deadline() -> None:
         slow.transport.abort()
         await slow.lost.wait()
         await until(lambda: sys.getrefcount(data) == references)
-        assert group.send(noise(1000)) == len(others)
+        assert bench.send(group, noise(1000)) == len(others)
 
     run(scenario)
 
@@ -225,7 +251,7 @@ def test_buffer_lifetime() -> None:
         peers = [await bench.connect() for _ in range(40)]
         data = noise(HUGE)
         references = sys.getrefcount(data)
-        bench.group(peers).send(data)
+        bench.send(bench.group(peers), data)
         with ring.late():
             for peer in peers:
                 peer.channel.release()

@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Sequence
 
-from workers.engines.interface import Channel, Owner
+from workers.engines.interface import Channel, Group, Owner
 from workers.engines.proactor_channel import ProactorChannel
 from workers.engines.transport_channel import TransportChannel
 
@@ -92,8 +93,17 @@ class AsyncioEngine:
         """Make an empty group."""
         return AsyncioGroup()
 
+    def broadcast(self, frames: Sequence[tuple[Group, bytes]]) -> list[int]:
+        """Send groups a frame each."""
+        return [_group(group).send(data) for group, data in frames]
+
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _group(group: Group) -> AsyncioGroup:
+    assert isinstance(group, AsyncioGroup)
+    return group
 
 
 async def _attach(sock: socket.socket, protocol: asyncio.Protocol) -> None:

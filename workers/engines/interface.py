@@ -6,8 +6,8 @@
   caller may forget them at once.
 * Control messages go out between frames, never inside one, and in order. They, too, can make
   a channel busy.
-* A group is the channels that wait for the same next frame. `Group.send` sends it to all of
-  them at once; who is still busy with an earlier one is put out of the group first, and its
+* A group is the channels that wait for the same next frame. `Engine.broadcast` sends it to all
+  of them at once; who is still busy with an earlier one is put out of the group first, and its
   owner hears ``channel_behind``.
 * ``channel_idle`` tells the owner of a channel that is in no group that it became idle again,
   once. Members are not told: their next frame comes to them.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Protocol
 
 __all__ = ["Channel", "Engine", "Group", "Owner"]
@@ -87,9 +88,6 @@ class Group(Protocol):
     def discard(self, channel: Channel) -> bool:
         """Let it not; whether it was a member."""
 
-    def send(self, data: bytes) -> int:
-        """Send a frame to all that are idle, put out the others; how many it was sent to."""
-
 
 class Engine(Protocol):
     """See the module."""
@@ -114,6 +112,16 @@ class Engine(Protocol):
 
     def group(self) -> Group:
         """Make an empty group."""
+
+    def broadcast(self, frames: Sequence[tuple[Group, bytes]]) -> list[int]:
+        """Send groups a frame each: to all that are idle; the others are put out.
+
+        Args:
+            frames: each group once at most.
+
+        Returns:
+            To how many each of them was sent.
+        """
 
     def close(self) -> None:
         """Let go of what the engine itself holds; all channels are released."""

@@ -7,7 +7,7 @@ frame comes: in a storm most members have left by then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,8 @@ from workers.engines.uring import abi
 from workers.engines.uring.channel import UringChannel
 from workers.engines.uring.operations import send_now_entry
 
-if TYPE_CHECKING:
-    from workers.engines.uring.engine import UringEngine
-
 __all__ = ["UringGroup"]
 
-_FEW: Final = 12
-"""Members up to which writing one by one is cheaper than the ring, with all that leads to it."""
 _ENTRIES: Final = 32
 """What a group has room for at first."""
 
@@ -32,24 +27,23 @@ class UringGroup:
     """See the module.
 
     Attributes:
-        busy: members that have an operation in flight.
+        members: in the order of their entries.
+        busy: those that have an operation in flight.
     """
 
     __slots__ = (
         "_addresses",
-        "_engine",
         "_entries",
         "_lengths",
-        "_members",
         "_sends",
         "_stale",
         "busy",
+        "members",
     )
 
-    def __init__(self, engine: UringEngine) -> None:
+    def __init__(self) -> None:
+        self.members: list[UringChannel] = []
         self.busy: set[UringChannel] = set()
-        self._engine = engine
-        self._members: list[UringChannel] = []
         # Places whose entries are not those of the members there.
         self._stale: set[int] = set()
         self._entries: NDArray[Any] = np.zeros(_ENTRIES, abi.SQE)
@@ -57,7 +51,7 @@ class UringGroup:
 
     def _shape(self) -> None:
         """The entries of the members that there are now."""
-        members = self._members
+        members = self.members
         while len(members) > len(self._entries):
             self._entries = np.concatenate([self._entries, np.zeros_like(self._entries)])
         for place in self._stale:
@@ -70,7 +64,7 @@ class UringGroup:
         self._addresses, self._lengths = sends["addr"], sends["len"]
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self.members)
 
     def __contains__(self, channel: object) -> bool:
         return isinstance(channel, UringChannel) and channel.group is self
@@ -80,11 +74,11 @@ class UringGroup:
         assert isinstance(channel, UringChannel)
         assert channel.group is None
         channel.group = self
-        channel.place = len(self._members)
+        channel.place = len(self.members)
         if not channel.idle:
             self.busy.add(channel)
         self._stale.add(channel.place)
-        self._members.append(channel)
+        self.members.append(channel)
 
     def discard(self, channel: Channel) -> bool:
         """Let it not; whether it was a member."""
@@ -93,28 +87,24 @@ class UringGroup:
             return False
         channel.group = None
         self.busy.discard(channel)
-        last = self._members.pop()
+        last = self.members.pop()
         if last is not channel:
             # It fills the gap.
-            self._members[channel.place] = last
+            self.members[channel.place] = last
             last.place = channel.place
             self._stale.add(channel.place)
         return True
 
-    def send(self, data: bytes) -> int:
-        """Send a frame to all that are idle, put out the others."""
-        if self.busy:
-            for channel in list(self.busy):
-                self.discard(channel)
-                channel.pass_by()
-        count = len(self._members)
-        if count <= _FEW:
-            for channel in self._members:
-                channel.send(data)
-        else:
-            if self._stale or count != len(self._lengths):
-                self._shape()
-            self._addresses.fill(abi.address_of(data))
-            self._lengths.fill(len(data))
-            self._engine.broadcast(self._sends, self._members, data)
-        return count
+    def put_out_busy(self) -> None:
+        """Go on without those who have something in flight."""
+        for channel in list(self.busy):
+            self.discard(channel)
+            channel.pass_by()
+
+    def entries(self, data: bytes) -> memoryview:
+        """What sends a frame to all members, in their order; valid until the next change."""
+        if self._stale or len(self.members) != len(self._lengths):
+            self._shape()
+        self._addresses.fill(abi.address_of(data))
+        self._lengths.fill(len(data))
+        return self._sends
