@@ -84,6 +84,12 @@ class TestFanout:
         sent = [data for frames in engine.broadcasts for data in frames]
         assert sent == [b"%d" % number for number in range(100)]
 
+    def test_no_more_than_some_bytes_wait(self, engine: Engine, fanout: Fanout) -> None:
+        fanout.gather()
+        for _ in range(5):
+            fanout.send(FakeGroup(), bytes(400_000), 0.0)
+        assert [len(frames) for frames in engine.broadcasts] == [3]
+
     def test_all_are_counted(self, row: FakeRow, fanout: Fanout) -> None:
         fanout.gather()
         fanout.send(FakeGroup(), b"four", 0.0)
