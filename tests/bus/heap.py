@@ -9,9 +9,11 @@ calls a hook before each load of a reader, so that a test can replay stores in b
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
+from unittest.mock import patch
 
 from bus.layout import MAGIC, RING_OFFSET, VERSION, Kind, Word
 from bus.segment import Segment
@@ -26,6 +28,7 @@ __all__ = [
     "heap_segment",
     "heap_segment_on",
     "reordered",
+    "without_fences",
 ]
 
 _PIECE: Final = 24
@@ -197,3 +200,10 @@ class HookedSegment(Segment):
 
     def slice_words(self, start: int, stop: int) -> memoryview:
         return cast(memoryview, _HookedView(super().slice_words(start, stop), self._before_load))
+
+
+@contextmanager
+def without_fences() -> Iterator[None]:
+    """For readers that share a thread with their writer; under Wine each fence takes long."""
+    with patch("bus.ring.full_fence", lambda: None):
+        yield

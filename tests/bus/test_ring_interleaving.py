@@ -20,13 +20,27 @@ from hypothesis import strategies as st
 
 from bus.layout import Word
 from bus.ring import RingReader, RingWriter
-from tests.bus.heap import FENCE, HookedSegment, Trace, TracedSegment, heap_segment, reordered
+from tests.bus.heap import (
+    FENCE,
+    HookedSegment,
+    Trace,
+    TracedSegment,
+    heap_segment,
+    reordered,
+    without_fences,
+)
 
 CAPACITY = 512
 SIZES = (96, 8, 40, 64, 33, 90, 12)
 KEYS = (True, False, False, True, False)
 WARM = range(16)
 """Records before the one under test: every way to lie at the ring's end occurs."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with without_fences():
+        yield
 
 
 def payload(number: int) -> bytes:

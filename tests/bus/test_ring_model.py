@@ -7,18 +7,26 @@ it lost, where it lands when it was lapped.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from bus.ring import RingReader, RingWriter
-from tests.bus.heap import heap_segment
+from tests.bus.heap import heap_segment, without_fences
 
 CAPACITY = 2048
 LIMIT = 480
 HEADER = 32
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with without_fences():
+        yield
 
 
 @dataclass
