@@ -1,9 +1,9 @@
 """One stream in this worker: ring reader, frame window, and the viewers who watch it.
 
-A hub exists while it has viewers, and a little longer. Each ring record is read once, wrapped
-once, and handed to the engine for all viewers at the live edge at once; the others go on by
-themselves whenever their channel becomes idle. Nothing here waits, and nothing that one viewer
-does is seen by another.
+A hub exists while it has viewers, and a little longer. Each ring record is read and wrapped once
+for all viewers at the live edge, and handed to the engine for all of them at once; the others go
+on by themselves whenever their channel becomes idle. Nothing here waits, and nothing that one
+viewer does is seen by another.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The recent frames of one stream in this worker, shared by all its viewers.
 
-A frame is read from the ring once and wrapped in its WebSocket header once; viewers are
-positions in this window. Its bytes are bounded: what falls out is gone, and a viewer that
-still wanted it skips. A frame that is being sent stays alive through the sends that refer
-to it, not through the window.
+A frame is read from the ring and wrapped in its WebSocket header for all of them together;
+viewers are positions in this window. Its bytes are bounded: what falls out is gone, and a
+viewer that still wanted it skips. A frame that is being sent stays alive through the sends that
+refer to it, not through the window.
 
-While nobody is behind, the window keeps only where its frames lie in the ring, and so does
-without a second copy of what is there: many streams would push each other out of the
-processor's caches. Who starts with an earlier frame has them read again.
+While nobody is behind, the window keeps only where its frames lie in the ring: a copy of them
+would take the memory of a whole group of pictures for each stream in each worker. Who starts
+with an earlier frame has them read again.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class WindowFrame:
         return self._raw
 
 
-ReadAgain = Callable[[int], bytes | None]
 _NO_RUN: Final[tuple[int, int, bool, bytes, int]] = (-1, -1, False, b"", -1)
+# Within the window `bytes` is its size.
+_Read = Callable[[int], bytes | None]
 
 
 class FrameWindow:
@@ -175,7 +176,7 @@ class FrameWindow:
         self.here = self.edge
         self._run = _NO_RUN
 
-    def restore(self, read: ReadAgain) -> None:
+    def restore(self, read: _Read) -> None:
         """Have the frames from the newest key frame on here again, or drop what is lost of them.
 
         Args:
