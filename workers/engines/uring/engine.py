@@ -31,6 +31,7 @@ from workers.engines.uring.group import UringGroup
 from workers.engines.uring.operations import cancel_entry, pack_tag, send_entry, slot_of
 from workers.engines.uring.receiver import Receiver
 from workers.engines.uring.ring import Completion, Ring
+from workers.engines.uring.turns import Turns
 
 __all__ = ["UringEngine"]
 
@@ -40,6 +41,11 @@ viewers wait longer; with many more the readers wait, for nothing preempts the c
 _BATCH_BYTES: Final = 2 << 20
 """Bytes that these send at most: more would leave the processor's caches before anybody on this
 host gets to read them, and new ones would have to come from memory."""
+_LARGE: Final = 48 << 10
+"""Bytes of a frame from which on a fan-out takes turns with others (`Turns`): smaller ones cost
+readers more for being woken, once for each turn, than for what they read."""
+_TURN_BYTES: Final = 1 << 20
+"""Bytes sent until it is others' turn."""
 _FEW: Final = 12
 """Sends up to which writing one by one is cheaper than the ring, with all that leads to it."""
 _COMPLETIONS: Final = 16_384
@@ -54,11 +60,12 @@ class UringEngine:
 
     name = "uring"
 
-    def __init__(self, ring: Ring | None = None) -> None:
+    def __init__(self, ring: Ring | None = None, turns: Turns | None = None) -> None:
         """Make the engine.
 
         Args:
             ring: instead of one of its own.
+            turns: likewise.
 
         Raises:
             OSError: when the kernel does not allow it, or is too old.
@@ -74,6 +81,7 @@ class UringEngine:
         self._unseen: list[Completion] = []
         self.loop.add_reader(self._ring.fileno(), self._ready)
         self._receiver = Receiver(self.loop)
+        self._turns = turns or Turns()
 
     def attach(self, sock: socket.socket, protocol: asyncio.Protocol) -> None:
         """Receive for a protocol."""
@@ -134,9 +142,13 @@ class UringEngine:
     def _broadcast(self, sends: list[tuple[UringGroup, bytes]], total: int) -> None:
         """Submit the groups' entries and see to those that are not out whole."""
         entries = [group.entries(data) for group, data in sends]
+        size = max(len(data) for _, data in sends)
+        large = size >= _LARGE
+        self._turns.begin()
         submitted = self._ring.submit(
             entries[0] if len(entries) == 1 else memoryview(b"".join(entries)),
-            at_once=max(1, _BATCH_BYTES // max(len(data) for _, data in sends)),
+            at_once=max(1, (_TURN_BYTES if large else _BATCH_BYTES) // size),
+            between=self._turns.take if large else None,
             wake=False,
         )
         completions = self._ring.completions()

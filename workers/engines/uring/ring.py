@@ -17,6 +17,7 @@ import errno
 import mmap
 import os
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -84,12 +85,20 @@ class Ring:
         """The eventfd: readable when `flush` may have something for `completions`."""
         return self._event
 
-    def submit(self, entries: memoryview, *, at_once: int = 1 << 15, wake: bool = True) -> int:
+    def submit(
+        self,
+        entries: memoryview,
+        *,
+        at_once: int = 1 << 15,
+        between: Callable[[], None] | None = None,
+        wake: bool = True,
+    ) -> int:
         """Hand entries to the kernel, which copies them.
 
         Args:
             entries: what is to be done, the bytes of `abi.SQE` entries.
             at_once: how many in one system call, at most.
+            between: is called between two of those calls.
             wake: tell through the eventfd of what completes at once; no need for who takes
                 the completions right after.
 
@@ -100,6 +109,8 @@ class Ring:
         total = len(entries) // abi.SQE.itemsize
         taken = 0
         while taken < total:
+            if taken and between is not None:
+                between()
             tail = words[self._sq_tail]
             count = min(total - taken, at_once, capacity)
             self._write(tail & self._sq_mask, entries, taken, count)
