@@ -20,9 +20,6 @@ from tests.platforms import WINDOWS
 if WINDOWS:
     pytest.skip("optional: io_uring is Linux's", allow_module_level=True)
 
-import fcntl
-import termios
-
 import uvloop
 
 from workers.acceptor import LINGER_RESET
@@ -30,7 +27,6 @@ from workers.engines.uring import abi
 from workers.engines.uring.engine import UringEngine
 from workers.engines.uring.operations import pack_tag, send_entry, slot_of
 from workers.engines.uring.ring import Completion, Ring
-from workers.engines.uring.turns import Turns
 
 SIZE = 200_000
 
@@ -52,14 +48,7 @@ class FaultyRing(Ring):
         self._failures: dict[int, int] = {}
         super().__init__(128, 1024)
 
-    def submit(
-        self,
-        entries: memoryview,
-        *,
-        at_once: int = 1 << 15,
-        between: Callable[[], None] | None = None,
-        wake: bool = True,
-    ) -> int:
+    def submit(self, entries: memoryview, **options: Any) -> int:
         changed = np.frombuffer(bytearray(entries), abi.SQE)
         if self.full and len(changed) > 1:
             self.full -= 1
@@ -75,9 +64,7 @@ class FaultyRing(Ring):
                     self._failures[int(entry["user_data"])] = fault
                 else:
                     entry["len"] = min(entry["len"], fault)
-        return super().submit(
-            memoryview(changed.tobytes()), at_once=at_once, between=between, wake=wake
-        )
+        return super().submit(memoryview(changed.tobytes()), **options)
 
     def completions(self) -> list[Completion]:
         found = [
@@ -107,12 +94,10 @@ class FaultyRing(Ring):
             super().submit(memoryview(entries.tobytes()))
 
 
-def run(
-    scenario: Callable[[Bench, FaultyRing], Coroutine[Any, Any, None]], turns: Turns | None = None
-) -> None:
+def run(scenario: Callable[[Bench, FaultyRing], Coroutine[Any, Any, None]]) -> None:
     async def guarded() -> None:
         ring = FaultyRing()
-        async with asyncio.timeout(30), Bench(UringEngine(ring, turns)) as bench:
+        async with asyncio.timeout(30), Bench(UringEngine(ring)) as bench:
             await scenario(bench, ring)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -159,16 +144,19 @@ def test_what_the_kernel_did_not_accept_is_sent_later() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("size", [SIZE // 5, SIZE], ids=["together", "by themselves"])
 @pytest.mark.parametrize("members", [(40,), (15, 1, 24), (3, 30, 7)])
-def test_groups_at_once_are_each_sent_what_the_kernel_left(members: tuple[int, ...]) -> None:
+def test_groups_at_once_are_each_sent_what_the_kernel_left(
+    members: tuple[int, ...], size: int
+) -> None:
     """Some short, some refused, one broken, half of all not accepted: each goes on with its own."""
 
     async def scenario(bench: Bench, ring: FaultyRing) -> None:
         peers = [[await bench.connect() for _ in range(count)] for count in members]
         groups = [bench.group(each) for each in peers]
-        frames = [noise(SIZE + number, number) for number in range(len(groups))]
+        frames = [noise(size + number, number) for number in range(len(groups))]
         ring.full = 1
-        ring.faults = [7, -errno.EAGAIN, -errno.EPIPE, 1000] + [SIZE // 2] * 12
+        ring.faults = [7, -errno.EAGAIN, -errno.EPIPE, 1000] + [size // 2] * 12
         sent = bench.engine.broadcast(list(zip(groups, frames, strict=True)))
         assert sent == list(members)
         everybody = [
@@ -183,33 +171,6 @@ def test_groups_at_once_are_each_sent_what_the_kernel_left(members: tuple[int, .
         assert not ring.faults
 
     run(scenario)
-
-
-@pytest.mark.parametrize(("size", "expected"), [(1 << 16, [16, 32]), (1 << 14, [])])
-def test_readers_of_large_frames_go_first(size: int, expected: list[int]) -> None:
-    """In the middle of a fan-out those who have been sent a frame can read all of it."""
-    peers: list[Peer] = []
-    able: list[int] = []
-
-    def queued(peer: Peer) -> int:
-        return int.from_bytes(fcntl.ioctl(peer.far, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-    def give() -> None:
-        batch = peers[16 * len(able) :][:16]
-        # Under load, loopback delivers a moment later.
-        while any(queued(peer) < size for peer in batch):
-            pass
-        able.append(sum(queued(peer) > 0 for peer in peers))
-
-    async def scenario(bench: Bench, ring: FaultyRing) -> None:
-        peers.extend([await bench.connect(buffer=1 << 18) for _ in range(40)])
-        data = noise(size)
-        bench.send(bench.group(peers), data)
-        assert able == expected
-        for peer in peers:
-            assert await peer.read(size) == data
-
-    run(scenario, Turns(give))
 
 
 def test_a_broken_connection_is_reported_once_and_harms_nobody() -> None:

@@ -130,25 +130,39 @@ class UringEngine:
             if group.busy:
                 group.put_out_busy()
         counts = [len(group.members) for group, _ in sends]
-        total = sum(counts)
-        if total > _FEW:
-            self._broadcast(sends, total)
-        else:
-            for group, data in sends:
-                for channel in group.members:
-                    channel.send(data)
+        # Small frames do not wait for the turns of large ones.
+        small = [send for send in sends if len(send[1]) < _LARGE]
+        if small:
+            self._send(small)
+        if len(small) < len(sends):
+            for send in sends:
+                if len(send[1]) >= _LARGE:
+                    self._send([send], self._turns)
         return counts
 
-    def _broadcast(self, sends: list[tuple[UringGroup, bytes]], total: int) -> None:
+    def _send(self, sends: list[tuple[UringGroup, bytes]], turns: Turns | None = None) -> None:
+        """Send some of the groups; with turns, a batch is followed by others'."""
+        total = sum(len(group.members) for group, _ in sends)
+        if total > _FEW:
+            self._submit_all(sends, total, turns)
+            return
+        for group, data in sends:
+            for channel in group.members:
+                channel.send(data)
+
+    def _submit_all(
+        self, sends: list[tuple[UringGroup, bytes]], total: int, turns: Turns | None
+    ) -> None:
         """Submit the groups' entries and see to those that are not out whole."""
         entries = [group.entries(data) for group, data in sends]
-        size = max(len(data) for _, data in sends)
-        large = size >= _LARGE
-        self._turns.begin()
+        batch, between = _BATCH_BYTES, None
+        if turns is not None:
+            turns.begin()
+            batch, between = _TURN_BYTES, turns.give
         submitted = self._ring.submit(
             entries[0] if len(entries) == 1 else memoryview(b"".join(entries)),
-            at_once=max(1, (_TURN_BYTES if large else _BATCH_BYTES) // size),
-            between=self._turns.take if large else None,
+            at_once=max(1, batch // max(len(data) for _, data in sends)),
+            between=between,
             wake=False,
         )
         completions = self._ring.completions()

@@ -34,36 +34,36 @@ def _yield() -> None:
 class Turns:
     """See the module."""
 
-    __slots__ = ("_clock", "_from", "_give", "_savings", "_since")
+    __slots__ = ("_abstains_until", "_clock", "_let_run", "_savings", "_since")
 
     def __init__(
-        self, give: Callable[[], None] = _yield, clock: Callable[[], float] = time.monotonic
+        self, let_run: Callable[[], None] = _yield, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Begin with savings.
 
         Args:
-            give: lets others run, and returns when it is this thread's turn again.
+            let_run: lets others run, and returns when it is this thread's turn again.
             clock: seconds.
         """
-        self._give = give
+        self._let_run = let_run
         self._clock = clock
         self._savings = _SAVINGS_SECONDS
-        self._since = self._from = clock()
+        self._since = self._abstains_until = clock()
 
     def begin(self) -> None:
-        """What follows is work, until `take`."""
+        """What follows is work, until `give`."""
         self._since = self._clock()
 
-    def take(self) -> None:
+    def give(self) -> None:
         """A batch is sent, and another one follows: let others run if they may."""
         now = self._clock()
-        if now < self._from:
+        if now < self._abstains_until:
             return
-        self._give()
+        self._let_run()
         after = self._clock()
         earned = self._savings + now - self._since
         self._savings = min(_SAVINGS_SECONDS, earned) - (after - now)
         self._since = after
         if self._savings < 0:
             self._savings = _SAVINGS_SECONDS
-            self._from = after + _ABSTAIN_SECONDS
+            self._abstains_until = after + _ABSTAIN_SECONDS
